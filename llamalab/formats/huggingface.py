@@ -1,0 +1,249 @@
+"""Hugging Face directories of Llama models: config.json and model.safetensors, whole or in shards.
+
+Hugging Face rotates channel i of a head together with channel i + D/2; llama.Llama, as llama2.c, rotates 2i
+with 2i + 1. So the rows of query and key weights change places on the way in and back on the way out.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError, Names, feed_forward_dim
+from llamalab.formats.checks import (
+    check_config,
+    check_shapes,
+    drop_tied_output,
+    plain_name,
+    read_json,
+    refuse_unless,
+    show,
+)
+from llamalab.formats.safetensors_files import read_specs, read_tensors, write_tensors
+from llamalab.formats.tokenizer_files import (
+    copy_tokenizer,
+    find_in,
+    has_chat_template,
+    token_ids,
+    write_json,
+)
+from llamalab.formats.writing import atomic_directory
+
+NAMES = Names(
+    top={
+        "tok_embeddings.weight": "model.embed_tokens.weight",
+        "norm.weight": "model.norm.weight",
+        "output.weight": "lm_head.weight",
+    },
+    layer={
+        "attention.compute_query.weight": "self_attn.q_proj.weight",
+        "attention.compute_key.weight": "self_attn.k_proj.weight",
+        "attention.compute_value.weight": "self_attn.v_proj.weight",
+        "attention.compute_output.weight": "self_attn.o_proj.weight",
+        "feed_forward.w1.weight": "mlp.gate_proj.weight",
+        "feed_forward.w2.weight": "mlp.down_proj.weight",
+        "feed_forward.w3.weight": "mlp.up_proj.weight",
+        "attention_norm.weight": "input_layernorm.weight",
+        "ffn_norm.weight": "post_attention_layernorm.weight",
+    },
+    layer_prefix="model.layers.",
+)
+
+# config key -> field of config.json, which must be there
+FIELDS = {
+    "vocab_size": "vocab_size",
+    "dim": "hidden_size",
+    "hidden_dim": "intermediate_size",
+    "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads",
+    "max_seq_len": "max_position_embeddings",
+    "layer_norm_eps": "rms_norm_eps",
+}
+
+# field -> the values that give the model we build; a field left out has the first one
+PLAIN_VALUES: dict[str, tuple[Any, ...]] = {
+    "hidden_act": ("silu", "swish"),
+    "attention_bias": (False, None),
+    "mlp_bias": (False, None),
+    "sliding_window": (None,),
+    "use_sliding_window": (False, None),
+    "partial_rotary_factor": (1.0, None),
+    "quantization_config": (None,),
+}
+
+
+def open_checkpoint(path: Path) -> Contents:
+    """Read config.json and the headers of the safetensors files, and check them; raises FormatError."""
+    config = read_config(path / "config.json")
+    files = _files(path)
+    specs = {}
+    for file in set(files.values()):
+        specs |= {name: spec for name, spec in read_specs(file).items() if files.get(name) == file}
+    ignored = {name for name in specs if name.endswith(".rotary_emb.inv_freq")}
+    if config["tie_embeddings"]:
+        ignored.add("lm_head.weight")
+    shapes = {name: shape for name, (shape, _) in specs.items()}
+    stored_names = check_shapes(path, config, shapes, NAMES, ignored)
+    tokenizer = find_in(path)
+    return Contents(
+        format="huggingface",
+        path=path,
+        config=config,
+        tensors={name: specs[name] for name in stored_names.values()},
+        read=partial(read_weights, path, config, files, stored_names),
+        tokenizer=tokenizer,
+        chat_template=has_chat_template(tokenizer),
+    )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the model's config from a config.json; raises FormatError naming what we do not build."""
+    fields = read_json(path)
+    if fields.get("model_type") != "llama":
+        raise FormatError(
+            f"{path}: model_type is {show(fields.get('model_type'))}, but only 'llama' is supported."
+        )
+    architectures = fields.get("architectures") or ["LlamaForCausalLM"]
+    if architectures != ["LlamaForCausalLM"]:
+        first = architectures[0] if isinstance(architectures, list) else architectures
+        raise FormatError(
+            f"{path}: architectures is {show(first)}, but only 'LlamaForCausalLM' is supported."
+        )
+    for field, plain in PLAIN_VALUES.items():
+        value = fields.get(field, plain[0])
+        if isinstance(value, (list, dict)) or value not in plain:
+            raise FormatError(
+                f"{path}: {field} is {show(value)}, which is not supported (only {show(plain[0])})."
+            )
+    found = {}
+    for ours, field in FIELDS.items():
+        if field not in fields:
+            raise FormatError(f"{path}: the field {field!r} is missing.")
+        found[ours] = fields[field]
+    found["n_kv_heads"] = fields.get("num_key_value_heads")
+    found["rope_theta"] = _rope_theta(path, fields)
+    found["tie_embeddings"] = fields.get("tie_word_embeddings", False)
+    config = check_config(path, found)
+    head_dim = config["dim"] // config["n_heads"]
+    if fields.get("head_dim") not in (None, head_dim):
+        raise FormatError(
+            f"{path}: head_dim is {show(fields['head_dim'])}, but only hidden_size / num_attention_heads "
+            f"({head_dim}) is supported."
+        )
+    return config
+
+
+def _rope_theta(path: Path, fields: dict[str, Any]) -> Any:
+    """Return RoPE's theta, from the top level or from rope_parameters; refuses scaled RoPE."""
+    theta = fields.get("rope_theta", 10000.0)
+    for field in ("rope_scaling", "rope_parameters"):
+        rope = fields.get(field)
+        if rope is None:
+            continue
+        if not isinstance(rope, dict):
+            raise FormatError(
+                f"{path}: {field} is {show(rope)}, which is not supported (only null or an object)."
+            )
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            raise FormatError(
+                f"{path}: {field} has type {show(kind)}, which is not supported (only 'default')."
+            )
+        if rope.get("partial_rotary_factor") not in (None, 1.0):
+            raise FormatError(f"{path}: {field} rotates only some channels, which is not supported.")
+        theta = rope.get("rope_theta", theta)
+    return theta
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """Return {stored name: the safetensors file that holds it}."""
+    whole = path / "model.safetensors"
+    if whole.is_file():
+        return dict.fromkeys(read_specs(whole), whole)
+    index = path / "model.safetensors.index.json"
+    if not index.is_file():
+        pickles = sorted(file.name for file in path.glob("pytorch_model*.bin"))
+        if pickles:
+            raise FormatError(
+                f"{path}: {pickles[0]} is a pickle, which is not opened; save the model again with "
+                "transformers' save_pretrained, which writes safetensors."
+            )
+        raise FormatError(f"{path}: there is neither model.safetensors nor model.safetensors.index.json.")
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise FormatError(f"{index}: the field 'weight_map' is missing.")
+    return {name: path / plain_name(index, "weight_map", file) for name, file in weight_map.items()}
+
+
+def read_weights(
+    path: Path,
+    config: dict[str, Any],
+    files: dict[str, Path],
+    stored_names: dict[str, str],
+    dtype: torch.dtype | None,
+) -> dict[str, torch.Tensor]:
+    """Return the weights with query and key rows in interleaved order."""
+    wanted = dict(stored_names)
+    if config["tie_embeddings"] and "lm_head.weight" in files:
+        wanted["output.weight"] = "lm_head.weight"
+    weights: dict[str, torch.Tensor] = {}
+    for file in set(files.values()):
+        here = {ours: name for ours, name in wanted.items() if files[name] == file}
+        weights |= read_tensors(file, here, dtype)
+    for name, n_heads in _rotated(config):
+        weights[name] = to_interleaved(weights[name], n_heads)
+    if config["tie_embeddings"]:
+        drop_tied_output(path, weights)
+    return weights
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a directory that transformers loads as LlamaForCausalLM, in the checkpoint's own dtype.
+
+    Raises FormatError when the format has no place for the model, or `path` holds anything else.
+    """
+    config = checkpoint.config
+    refuse_unless(path, "a Hugging Face Llama", config, {"norm": "rmsnorm", "causal": True})
+    weights = dict(checkpoint.weights)
+    for name, n_heads in _rotated(config):
+        weights[name] = to_halves(weights[name], n_heads)
+    with atomic_directory(path) as directory:
+        stored = {NAMES.stored(name): weight for name, weight in weights.items()}
+        write_tensors(directory / "model.safetensors", stored, {"format": "pt"})
+        dtype = str(weights["tok_embeddings.weight"].dtype).removeprefix("torch.")
+        fields = {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            **{field: config[ours] for ours, field in FIELDS.items()},
+            "intermediate_size": feed_forward_dim(config),
+            "num_key_value_heads": config["n_kv_heads"],
+            "hidden_act": "silu",
+            "rope_theta": config["rope_theta"],
+            "tie_word_embeddings": config["tie_embeddings"],
+            "torch_dtype": dtype,
+            **token_ids(checkpoint.tokenizer),
+        }
+        write_json(directory / "config.json", fields)
+        copy_tokenizer(checkpoint.tokenizer, directory)
+
+
+def to_interleaved(weight: torch.Tensor, n_heads: int) -> torch.Tensor:
+    """Reorder rows from pairs (i, i + D/2) to pairs (2i, 2i + 1): (H*D, C) -> (H*D, C).
+
+    One head, D = 4: rows [0, 1, 2, 3] -> rows [0, 2, 1, 3].
+    """
+    return weight.view(n_heads, 2, -1, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
+
+
+def to_halves(weight: torch.Tensor, n_heads: int) -> torch.Tensor:
+    """Undo to_interleaved: rows from pairs (2i, 2i + 1) to pairs (i, i + D/2)."""
+    return weight.reshape(n_heads, -1, 2, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
+
+
+def _rotated(config: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield (name, heads) of every weight whose output RoPE rotates."""
+    for number in range(config["n_layers"]):
+        yield f"layers.{number}.attention.compute_query.weight", config["n_heads"]
+        yield f"layers.{number}.attention.compute_key.weight", config["n_kv_heads"]

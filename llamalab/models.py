@@ -1,0 +1,115 @@
+"""Which model to run, and everything that goes with it: weights, tokenizer, device."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from config import LlamaConfig
+from llama import Llama
+from llamalab import assets, formats
+from llamalab.errors import UserError
+from llamalab.fused import fuse, pack
+from tokenizer import Tokenizer
+
+DEFAULTS = ("stories42M", "smollm2")  # tried in this order when the user names no model
+LLAMA2_VOCAB = 32000
+
+
+def pick_device(use_gpu: bool) -> torch.device:
+    """The device to run on.
+
+    Raises:
+        UserError: a GPU was asked for and this machine or this build of torch has none.
+    """
+    if not use_gpu:
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    reason = "this torch is a CPU build" if torch.version.cuda is None else "no GPU was found"
+    raise UserError(f"--use_gpu: {reason}; leave the option out to run on the CPU")
+
+
+@dataclass
+class LoadedModel:
+    """A model ready to run, in evaluation mode."""
+
+    llama: Llama
+    tokenizer: Tokenizer
+    path: Path
+
+
+def choose(named: str | None) -> tuple[Path, str]:
+    """The checkpoint to use and why: the named one, or else the first default that has been fetched.
+
+    Raises:
+        UserError: the named file does not exist, or no default has been fetched.
+    """
+    if named is not None:
+        for path in (Path(named), assets.home() / "ckpt" / named):
+            if path.exists():
+                return path, "named by --pretrained-model-path"
+        raise UserError(f"{named}: no such checkpoint; `python -m llamalab.assets list` shows what can be fetched")
+    for name in DEFAULTS:
+        if path := assets.locate(name):
+            return path, f"the first of {', '.join(DEFAULTS)} that is here"
+    raise UserError("no pretrained model is here; fetch one with `python -m llamalab.assets fetch smollm2`")
+
+
+def open_model(named: str | None, precision: str, use_gpu: bool) -> LoadedModel:
+    """What a command does first: choose a model, say which and why on stderr, and load it.
+
+    Args:
+        named: the value of ``--pretrained-model-path``.
+        precision: "float32" runs the model as it is written; "bfloat16", "float16" and "int8" are for speed (on a
+            CPU through ``llamalab.fused``).
+        use_gpu: from ``--use_gpu``.
+    """
+    device = pick_device(use_gpu)
+    path, reason = choose(named)
+    print(f"model: {path} ({reason})", file=sys.stderr)
+    if device.type != "cpu":
+        if precision == "int8":
+            raise UserError("--dtype int8 runs on the CPU only; with --use_gpu take bfloat16, float16 or float32")
+        return load(path, getattr(torch, precision), device)
+    loaded = load(path, device=device)
+    if precision == "float32":
+        pack(loaded.llama)
+    else:
+        fuse(loaded.llama, precision)
+    return loaded
+
+
+def load(path: Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> LoadedModel:
+    """Read a checkpoint and the tokenizer that belongs to it.
+
+    Raises:
+        formats.FormatError: the file is damaged, foreign or hostile.
+        UserError: no tokenizer fits the model.
+    """
+    checkpoint = formats.load(path, dtype=dtype)
+    llama = Llama.from_weights(LlamaConfig(**checkpoint.config), checkpoint.weights).to(device)
+    return LoadedModel(llama, _tokenizer(checkpoint), Path(path))
+
+
+def _tokenizer(checkpoint: formats.Checkpoint) -> Tokenizer:
+    vocab_size = checkpoint.config["vocab_size"]
+    source = checkpoint.tokenizer
+    if source is None and vocab_size == LLAMA2_VOCAB:
+        source = assets.locate("llama2-tokenizer")
+        if source is None:
+            raise UserError(
+                f"{checkpoint.path} uses the Llama 2 tokenizer, which is not here; "
+                "fetch it with `python -m llamalab.assets fetch llama2-tokenizer`"
+            )
+    if source is None:
+        raise UserError(f"{checkpoint.path} has {vocab_size} tokens, but no tokenizer of that size lies beside it")
+    tokenizer = Tokenizer(tokenizer_model=source)
+    if tokenizer.n_words > vocab_size:
+        raise UserError(f"{source} has {tokenizer.n_words} tokens, more than the {vocab_size} of {checkpoint.path}")
+    return tokenizer

@@ -150,7 +150,8 @@ def _generate(llama, tokenizer, rows, max_new_tokens, seed, on_token, sampling) 
     outputs = []
     for row in rows:
         output = llama.generate(torch.tensor([row], device=llama.device), max_new_tokens, **sampling)
-        outputs.append(output[0, len(row) :].tolist())
+        new = output[0, len(row) :].tolist()
+        outputs.append(list(itertools.takewhile(lambda token: token not in stop_ids(tokenizer), new)))
     if len(rows) == 1:
         for token in outputs[0]:
             on_token(torch.tensor([[token]]))

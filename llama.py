@@ -139,16 +139,23 @@ class Attention(nn.Module):
         key, value = key.transpose(1, 2), value.transpose(1, 2)  # (B, K, T, D)
         if context.cache is not None:
             key, value = context.cache.append(self.layer_id, key, value)  # (B, K, S, D)
-        key, value = self._share(key), self._share(value)  # (B, H, S, D)
-
-        output = self.compute_query_key_value_scores(query, key, value, context.mask)
+        output = self._attend(query, key, value, context.mask)  # (B, H, T, D)
         output = output.transpose(1, 2).reshape(B, T, -1)  # (B, T, H*D)
         return self.resid_dropout(self.compute_output(output))
 
-    def _share(self, x: torch.Tensor) -> torch.Tensor:
-        """Give every query head its key/value head: (B, K, S, D) -> (B, H, S, D), each repeated H/K times."""
-        groups = self.n_heads // self.n_kv_heads
-        return x if groups == 1 else x.unsqueeze(2).expand(-1, -1, groups, -1, -1).flatten(1, 2)
+    def _attend(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Let query heads (B, H, T, D) share key/value heads (B, K, S, D): -> (B, H, T, D)."""
+        B, H, T, D = query.shape
+        K, S = key.shape[1], key.shape[2]
+        if T == 1:  # decoding: the H/K queries of a group are rows beside each other, and no key is copied
+            query = query.reshape(B, K, H // K, D)
+            mask = key.new_ones(1, 1, 1, S, dtype=torch.bool) if mask is None else mask
+            return self.compute_query_key_value_scores(query, key, value, mask).reshape(B, H, 1, D)
+        if H != K:  # every key/value head is repeated for the H/K query heads of its group
+            key, value = (x.unsqueeze(2).expand(B, K, H // K, S, D).reshape(B, H, S, D) for x in (key, value))
+        return self.compute_query_key_value_scores(query, key, value, mask)
 
 
 class FeedForward(nn.Module):

@@ -285,7 +285,7 @@ def _watch(pip: subprocess.Popen, folder: Path, patience: float, bar) -> str:
         try:
             return pip.communicate(timeout=0.1)[0]
         except subprocess.TimeoutExpired:
-            arrived = sum(_size(path) for path in folder.rglob("*"))
+            arrived = bytes_below(folder)
         if arrived > before:
             bar.update(arrived - before)
             before, deadline = arrived, time.monotonic() + patience
@@ -293,11 +293,16 @@ def _watch(pip: subprocess.Popen, folder: Path, patience: float, bar) -> str:
             raise SourceError(f"nothing arrived for {patience:.0f} s", unreachable=True)
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
+def bytes_below(folder: Path) -> int:
+    """How many bytes the files below a folder have, while another process makes and removes them."""
+    total = 0
+    for place, _, names in os.walk(folder):  # which passes over folders that are gone by the time it looks
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size
+            except OSError:
+                pass
+    return total
 
 
 def _pip_error(log: str, source: Source) -> SourceError | LocalError:

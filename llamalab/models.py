@@ -72,7 +72,8 @@ def open_model(named: str | None, precision: str, use_gpu: bool) -> LoadedModel:
     """
     device = pick_device(use_gpu)
     path, reason = choose(named)
-    print(f"model: {path} ({reason})", file=sys.stderr)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    print(f"model: {shown} ({reason})", file=sys.stderr)
     if device.type != "cpu":
         if precision == "int8":
             raise UserError("--dtype int8 runs on the CPU only; with --use_gpu take bfloat16, float16 or float32")

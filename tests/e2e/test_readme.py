@@ -1,0 +1,73 @@
+"""Every command of the README that needs no download does what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    command.strip()
+    for command in re.findall(r"^    (?:.*&& )?(?:\.venv/bin/)?python (.+?)(?:  +#.*)?$", README, re.MULTILINE)
+    if "fetch" not in command
+]
+NEEDED = {"stories260K": "stories260K-model", "run_llama": "smollm2", "SmolLM2": "smollm2"}
+
+
+def run(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess:
+    """Run ``python ARGUMENTS`` in a folder that has the project's commands and assets but takes what they write."""
+    for name in ("run_llama.py", "sanity_check.py", "ckpt", "data", "tokenizer"):
+        if (ROOT / name).exists():
+            (cwd / name).symlink_to(ROOT / name)
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_readme_has_commands():
+    assert len(COMMANDS) >= 8 and any("--dtype int8" in command for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if "pytest" not in command])
+def test_a_command_of_the_readme_works(command, asset, tmp_path):
+    for word, name in NEEDED.items():
+        if word in command:
+            asset(name)
+    arguments = shlex.split(command)
+    if "run_llama.py" in arguments:
+        arguments += ["--max_new_tokens", "12"]
+    if "verify" in arguments:
+        arguments.append("smollm2")
+        asset("smollm2")
+    result = run(arguments, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+
+
+def test_the_first_command_writes_both_texts(asset, tmp_path):
+    asset("smollm2")
+    result = run(["run_llama.py", "--option", "generate", "--max_new_tokens", "30"], tmp_path)
+    assert result.returncode == 0, result.stderr
+    texts = [(tmp_path / f"generated-sentence-temp-{t}.txt").read_text(encoding="utf-8") for t in (0, 1)]
+    assert all(text.startswith("Victor Frankenstein, a young scientist") for text in texts)
+    assert texts[0] != texts[1]
+
+
+def test_every_option_of_the_table_exists():
+    help_text = subprocess.run(
+        [sys.executable, ROOT / "run_llama.py", "--help"], capture_output=True, text=True, timeout=60
+    ).stdout
+    for option in re.findall(r"`(--[a-z_-]+)", README[README.index("| option |") : README.index("## Models and data")]):
+        assert option in help_text, option

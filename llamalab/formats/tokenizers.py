@@ -49,6 +49,10 @@ PRE_TOKENIZERS: dict[str, tuple[str | None, bool, bool]] = {
 }
 
 
+# Fields of a sentencepiece model that come after its pieces (sentencepiece_model.proto, ModelProto).
+TRAINER, NORMALIZER = 2, 3
+
+
 def open_vocabulary(path: str | Path) -> Vocabulary:
     """Open a sentencepiece .model, llama2.c .bin, tokenizer.json, .gguf, or a directory that holds one.
 
@@ -123,9 +127,38 @@ class SentencePieceVocabulary(Vocabulary):
         return piece.replace(SPACE, " ").encode(), False
 
 
+def message_fields(data: bytes) -> set[int]:
+    """Return the numbers of a protobuf message's own fields, all of which have a length in sentencepiece models.
+
+    The library takes a file that ends between two fields for a whole one with fewer pieces.
+    """
+    position, fields = 0, set()
+
+    def number() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            byte = data[position]
+            value, shift, position = value | (byte & 127) << shift, shift + 7, position + 1
+            if byte < 128:
+                return value
+
+    try:
+        while position < len(data):
+            fields.add(number() >> 3)
+            length = number()
+            position += length
+    except IndexError:  # not a message of that kind; the library has judged it already
+        pass
+    return fields
+
+
 def read_sentencepiece(path: Path) -> Vocabulary:
     """Read a sentencepiece .model, and the chat template that stands beside it, if any."""
-    vocabulary = SentencePieceVocabulary(path, read_bytes(path))
+    data = read_bytes(path)
+    vocabulary = SentencePieceVocabulary(path, data)
+    if not {TRAINER, NORMALIZER} <= message_fields(data):
+        raise vocabulary.fail("the file ends after some of its pieces (truncated)")
     vocabulary.chat_template = chat_template(path.parent, read_json(path.parent / "tokenizer_config.json"))
     return vocabulary
 

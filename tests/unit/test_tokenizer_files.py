@@ -97,6 +97,17 @@ def ends_of_tokens(data: bytes) -> set[int]:
     return ends
 
 
+def test_a_sentencepiece_model_cut_between_two_pieces_is_refused(files, tmp_path):
+    data, path = files["sentencepiece"].read_bytes(), tmp_path / "tokenizer.model"
+    ends = [0]
+    for _ in range(300):  # each piece: a tag, a length below 128, its content
+        ends.append(ends[-1] + 2 + data[ends[-1] + 1])
+    for end in ends[::20]:
+        path.write_bytes(data[:end])
+        with pytest.raises(FormatError):
+            Tokenizer(tokenizer_model=path)
+
+
 @pytest.mark.parametrize("kind", ["sentencepiece", "llama2c", "json", "gguf-llama", "gguf-gpt2"])
 def test_a_truncated_file_is_refused_in_one_sentence(files, kind, tmp_path):
     data = files[kind].read_bytes()

@@ -115,16 +115,27 @@ def generate(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     args = get_args(argv)
-    # After the arguments are parsed, so that --help and a typing error answer at once.
+    try:
+        return run(args)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read the output has seen enough; nothing may be flushed to it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chosen command, with one sentence for whatever its user can put right."""
+    # Imported after the arguments are parsed, so that --help and a typing error answer at once.
     from llamalab.assets import AssetError
     from llamalab.errors import UserError
     from llamalab.formats import FormatError
 
     try:
         generate(args)
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
+    except BrokenPipeError:
+        raise
     except NotImplementedError as error:
         print(f"run_llama.py: {todo(error)}", file=sys.stderr)
         return 1

@@ -50,7 +50,8 @@ class Timing:
 
 def prompt_ids(tokenizer: Tokenizer, text: str) -> list[int]:
     """Token ids of a prompt. An empty prompt is the tokenizer's BOS token: the model starts from nothing."""
-    return tokenizer.encode(text, bos=tokenizer.add_bos, eos=False) or [tokenizer.bos_id]
+    ids = tokenizer.encode(text, bos=tokenizer.add_bos, eos=False)
+    return ids or tokenizer.encode("", bos=True, eos=False)  # which says so where there is no BOS
 
 
 def stop_ids(tokenizer: Tokenizer) -> set[int]:
@@ -98,7 +99,7 @@ def complete(
     """
     try:
         rows = [prompt_ids(tokenizer, text) for text in prompts]
-    except ValueError as error:  # text that is no UTF-8
+    except ValueError as error:  # text that is no UTF-8, or none at all for a vocabulary without BOS
         raise UserError(str(error)) from error
     if on_text is not None and len(rows) != 1:
         raise ValueError("only a single prompt can be streamed")

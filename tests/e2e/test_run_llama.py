@@ -150,6 +150,20 @@ def test_an_unwritable_output_file_is_named(checkpoint, tmp_path):
     assert result.returncode == 1 and "no/such" in result.stderr and "Traceback" not in result.stderr
 
 
+def test_a_reader_that_has_seen_enough_ends_it_quietly(checkpoint, tmp_path):
+    process = subprocess.Popen(
+        [
+            sys.executable, ROOT / "run_llama.py", "--pretrained-model-path", checkpoint, "--prompt", "Once upon",
+            "--temperature", "0", "--max_new_tokens", "100000", "--stream",
+        ],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.read(20).startswith("Once upon")
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141
+    assert "Error" not in process.stderr.read()
+
+
 def test_text_streams_to_a_terminal_and_ctrl_c_ends_it_cleanly(checkpoint, tmp_path):
     terminal, child_end = pty.openpty()
     process = subprocess.Popen(

@@ -79,6 +79,13 @@ def test_text_ends_before_the_stop_token(llama, tokenizer):
     assert stopped.new_ids == free.new_ids[: free.new_ids.index(stop)]
 
 
+def test_an_empty_prompt_needs_a_bos_to_start_from(llama, tokenizer):
+    other = Tokenizer(tokenizer_model=tokenizer.path)
+    other.bos_id = -1
+    with pytest.raises(UserError, match="no token that begins a text"):
+        complete(llama, other, [""], 3)
+
+
 def test_timing_counts_steps(llama, tokenizer):
     timing = Timing()
     complete(llama, tokenizer, ["Once"], 12, timing=timing, temperature=0.0)

@@ -61,6 +61,14 @@ def choose(named: str | None) -> tuple[Path, str]:
     raise UserError("no pretrained model is here; fetch one with `python -m llamalab.assets fetch smollm2`")
 
 
+def announce(named: str | None) -> Path:
+    """Choose a checkpoint and say on stderr which and why."""
+    path, reason = choose(named)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    print(f"model: {shown} ({reason})", file=sys.stderr)
+    return path
+
+
 def open_model(named: str | None, precision: str, use_gpu: bool) -> LoadedModel:
     """What a command does first: choose a model, say which and why on stderr, and load it.
 
@@ -71,9 +79,7 @@ def open_model(named: str | None, precision: str, use_gpu: bool) -> LoadedModel:
         use_gpu: from ``--use_gpu``.
     """
     device = pick_device(use_gpu)
-    path, reason = choose(named)
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    print(f"model: {shown} ({reason})", file=sys.stderr)
+    path = announce(named)
     if device.type != "cpu":
         if precision == "int8":
             raise UserError("--dtype int8 runs on the CPU only; with --use_gpu take bfloat16, float16 or float32")
@@ -96,22 +102,32 @@ def load(path: Path, dtype: torch.dtype = torch.float32, device: torch.device | 
     """
     checkpoint = formats.load(path, dtype=dtype)
     llama = Llama.from_weights(LlamaConfig(**checkpoint.config), checkpoint.weights).to(device)
-    return LoadedModel(llama, _tokenizer(checkpoint), Path(path))
+    tokenizer = _tokenizer(checkpoint.path, checkpoint.tokenizer, checkpoint.config["vocab_size"])
+    return LoadedModel(llama, tokenizer, Path(path))
 
 
-def _tokenizer(checkpoint: formats.Checkpoint) -> Tokenizer:
-    vocab_size = checkpoint.config["vocab_size"]
-    source = checkpoint.tokenizer
+def open_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer that belongs to a checkpoint, without reading its weights.
+
+    Raises:
+        formats.FormatError: the file is damaged, foreign or hostile.
+        UserError: no tokenizer fits the model.
+    """
+    contents = formats.inspect(path)
+    return _tokenizer(path, contents["tokenizer"], contents["config"]["vocab_size"])
+
+
+def _tokenizer(path: Path, source: str | Path | None, vocab_size: int) -> Tokenizer:
     if source is None and vocab_size == LLAMA2_VOCAB:
         source = assets.locate("llama2-tokenizer")
         if source is None:
             raise UserError(
-                f"{checkpoint.path} uses the Llama 2 tokenizer, which is not here; "
+                f"{path} uses the Llama 2 tokenizer, which is not here; "
                 "fetch it with `python -m llamalab.assets fetch llama2-tokenizer`"
             )
     if source is None:
-        raise UserError(f"{checkpoint.path} has {vocab_size} tokens, but no tokenizer of that size lies beside it")
+        raise UserError(f"{path} has {vocab_size} tokens, but no tokenizer of that size lies beside it")
     tokenizer = Tokenizer(tokenizer_model=source)
     if tokenizer.n_words > vocab_size:
-        raise UserError(f"{source} has {tokenizer.n_words} tokens, more than the {vocab_size} of {checkpoint.path}")
+        raise UserError(f"{source} has {tokenizer.n_words} tokens, more than the {vocab_size} of {path}")
     return tokenizer

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class UserError(Exception):
     """Something the person at the keyboard can put right; the message says what and how."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with everything saved."""

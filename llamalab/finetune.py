@@ -22,7 +22,7 @@ from torch import nn
 from tqdm import tqdm
 
 from llamalab.datasets import UNKNOWN, Example, length_batches, pad_right
-from llamalab.errors import UserError
+from llamalab.errors import Interrupted, UserError
 from llamalab.runs import Position, Run
 
 SAVE_SECONDS = 300  # at most so much work is done again after a kill; Ctrl-C loses nothing
@@ -67,10 +67,6 @@ class Evaluation:
     predictions: list[int]
     loss: float | None  # mean over the examples whose label is known; None without any
     accuracy: float | None
-
-
-class Interrupted(Exception):
-    """Ctrl-C, with everything saved."""
 
 
 def train(

@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import torch
 import torch.nn.functional as F
@@ -138,7 +139,7 @@ def read_last_tokens(llama: nn.Module) -> bool:
     """Let a model that only a classifier reads take the short way from now on, if it leads to the same place.
 
     The model's ``forward`` is replaced by one whose hidden states are those of each row's last real token at every
-    position of the row, and whose logits are None. Padding must be on the right.
+    position of the row, and whose logits are None.
 
     Returns:
         whether it was replaced. Not, when the model is bidirectional or uses dropout (rows that share a prefix would
@@ -175,8 +176,9 @@ class _LastTokens:
     def __call__(self, tokens: torch.Tensor, attention_mask: torch.Tensor | None = None) -> tuple[None, torch.Tensor]:
         """(B, T) -> None, (B, T, C)."""
         B, T = tokens.shape
-        lengths = [T] * B if attention_mask is None else attention_mask.sum(dim=1).tolist()
-        rows = [row[:length] for row, length in zip(tokens.tolist(), lengths, strict=True)]
+        rows = tokens.tolist()
+        if attention_mask is not None:
+            rows = [list(compress(row, real)) for row, real in zip(rows, attention_mask.tolist(), strict=True)]
         hidden = last_hidden(self.llama, _to(prefix_tree(rows), tokens.device))  # (B, C)
         return None, hidden.unsqueeze(1).expand(B, T, -1)
 

@@ -15,8 +15,8 @@ from classifier import LlamaEmbeddingClassifier
 from llama import Llama
 from llamalab import finetune, formats
 from llamalab.datasets import Example, pad_right
-from llamalab.errors import UserError
-from llamalab.finetune import Interrupted, Settings, Split, batch_loss, epoch_batches, evaluate, train
+from llamalab.errors import Interrupted, UserError
+from llamalab.finetune import Settings, Split, batch_loss, epoch_batches, evaluate, train
 from llamalab.prefixes import read_last_tokens
 from llamalab.runs import Run
 from lora import apply_lora, get_lora_optimizer_params

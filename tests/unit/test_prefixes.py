@@ -9,6 +9,7 @@ from base_llama import LlamaConfig
 from classifier import last_real
 from llama import Llama
 from llamalab.datasets import pad_right
+from llamalab.generation import left_pad
 from llamalab.prefixes import last_hidden, prefix_tree, read_last_tokens
 from lora import apply_lora, lora_layers
 from tests.oracle import random_pair
@@ -68,6 +69,9 @@ def test_the_replaced_forward_serves_a_classifier_unchanged():
     expected = last_real(llama(tokens, attention_mask=mask)[1], mask)
     assert read_last_tokens(llama)
     torch.testing.assert_close(last_real(llama(tokens, attention_mask=mask)[1], mask), expected, rtol=0, atol=1e-12)
+    left, left_mask = left_pad(ROWS, pad_id=0)
+    hidden = llama(left, attention_mask=left_mask)[1]
+    torch.testing.assert_close(last_real(hidden, left_mask), expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(last_real(llama(tokens[:1, :4])[1], None), expected[:1], rtol=0, atol=1e-12)
 
 

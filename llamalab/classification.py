@@ -1,0 +1,249 @@
+"""What ``run_llama.py --option prompt|finetune|lora`` does, from the files that come in to the files that go out."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+from classifier import LlamaEmbeddingClassifier, LlamaZeroShotClassifier
+from llamalab import models, prompting, results
+from llamalab.adapters import save_adapter
+from llamalab.allocator import keep_freed_memory
+from llamalab.datasets import UNKNOWN, encode_examples, read_examples, read_label_names
+from llamalab.errors import UserError
+from llamalab.finetune import Settings, Split, evaluate, train
+from llamalab.fused import fuse
+from llamalab.prefixes import read_last_tokens
+from llamalab.results import Scores
+from llamalab.runs import Run
+from lora import apply_lora, count_lora_parameters, get_lora_optimizer_params
+from optimizer import AdamW
+from tokenizer import Tokenizer
+from utils import seed_everything
+
+OUTPUT_NAMES = {"prompt": "prompting", "finetune": "finetuning", "lora": "lora"}  # the courses' words
+
+
+def prompt(options: Namespace) -> None:
+    """Ask a frozen model about every sentence of dev and test."""
+    names = read_label_names(options.label_names)
+    splits = {name: read_examples(path, len(names)) for name, path in _data_files(options).items()}
+    outputs = _output_files(options)
+    scoring = _scoring(options, names)
+    scores: dict[str, Scores] = {}
+    for name, examples in splits.items():
+        found = prompting.predict(
+            scoring, examples, options.batch_size, options.max_sentence_len, calibrate=options.calibrate
+        )
+        _note_cropped(getattr(options, name), found.cropped)
+        results.write_predictions(outputs[name], found.labels, [example.sentence for example in examples])
+        scores[name] = results.score([example.label for example in examples], found.labels, names)
+        _show(name, options, scores[name], names, outputs[name])
+    if options.report:
+        _report(options, names, scores, models.pick_device(options.use_gpu))
+
+
+def finetune(options: Namespace) -> None:
+    """Train a classifier, all of it or adapters only, once for each seed; then answer dev and test."""
+    names = read_label_names(options.label_names)
+    device = models.pick_device(options.use_gpu)
+    path = models.announce(options.pretrained_model_path)
+    splits = _read_splits(options, names, models.open_tokenizer(path), _window(path))
+    outputs = _output_files(options)
+    keep_freed_memory()
+    seeds = options.seeds or [options.seed]
+    scores: dict[int, dict[str, Scores]] = {}
+    for seed in seeds:
+        run = Run(_run_folder(options, seed), _run_settings(options, path, seed))
+        print(f"run: {run.folder} (seed {seed})", file=sys.stderr)
+        scores[seed] = _one_seed(options, names, path, device, splits, run, seed, outputs)
+    if len(seeds) > 1:
+        print(f"\n{len(seeds)} seeds\n{results.format_seeds(scores)}")
+
+
+def _one_seed(
+    options: Namespace,
+    names: list[str],
+    path: Path,
+    device: torch.device,
+    splits: dict[str, Split],
+    run: Run,
+    seed: int,
+    outputs: dict[str, Path],
+) -> dict[str, Scores]:
+    """Train once and write what came of it. With several seeds, each has its files in its own run's folder."""
+    tokenizer = models.open_tokenizer(path)
+    settings = Settings(
+        options.epochs, options.batch_size, options.lr, seed, options.grad_accum, _dtype(options.dtype, device)
+    )
+    classifier = build_classifier(options, path, len(names), seed, device)
+    optimizer = AdamW(get_lora_optimizer_params(classifier), lr=options.lr)
+    train(classifier, optimizer, tokenizer.pad_id, splits["train"], splits["dev"], settings, run, options.resume)
+    if options.option == "lora":
+        save_adapter(classifier, run.folder / "adapter.safetensors")
+    if options.seeds:
+        outputs = {name: run.folder / output.name for name, output in outputs.items()}
+    scores = {}
+    for name in outputs:
+        split = splits[name]
+        predictions = evaluate(classifier, tokenizer.pad_id, split, settings).predictions
+        results.write_predictions(outputs[name], predictions, [example.sentence for example in split.examples])
+        scores[name] = results.score(split.labels, predictions, names)
+        _show(name, options, scores[name], names, outputs[name])
+    if options.report:
+        folder = Path(options.report) / f"seed{seed}" if options.seeds else Path(options.report)
+        records = list(run.log.records())
+        history = {
+            "steps": [record for record in records if "step" in record],
+            "epochs": [record for record in records if "step" not in record],
+        }
+        _report(options, names, scores, device, folder, history, run.settings)
+    return scores
+
+
+def build_classifier(options: Namespace, path: Path, n_labels: int, seed: int, device: torch.device) -> nn.Module:
+    """The student's classifier over a pretrained model, with adapters if the option is "lora", on its device."""
+    seed_everything(seed)
+    config = SimpleNamespace(
+        pretrained_model_path=path,
+        num_labels=n_labels,
+        hidden_dropout_prob=options.hidden_dropout_prob,
+        option=options.option,
+    )
+    classifier = LlamaEmbeddingClassifier(config)
+    if options.option == "lora":
+        apply_lora(classifier, options.lora_rank, options.lora_alpha, options.lora_targets)
+        count = count_lora_parameters(classifier)
+        print(
+            f"lora: {count.lora:,} numbers in adapters, {count.trainable:,} learn, of {count.total:,} "
+            f"({count.trainable / count.total:.2%})",
+            file=sys.stderr,
+        )
+    classifier.to(device)
+    read_last_tokens(classifier.llama)
+    return classifier
+
+
+def _scoring(options: Namespace, names: list[str]) -> prompting.Scoring:
+    if options.prompt_scoring == "full":
+        loaded = models.open_model(options.pretrained_model_path, options.dtype or "float32", options.use_gpu)
+        return prompting.FullScoring(loaded.llama, loaded.tokenizer, names)
+    device = models.pick_device(options.use_gpu)
+    path = models.announce(options.pretrained_model_path)
+    tokenizer = models.open_tokenizer(path)
+    config = SimpleNamespace(pretrained_model_path=path, num_labels=len(names))
+    classifier = LlamaZeroShotClassifier(config, tokenizer, names)
+    if options.dtype in (None, "float32"):
+        read_last_tokens(classifier.llama)
+    elif device.type == "cpu":
+        fuse(classifier.llama, options.dtype)
+    else:
+        classifier.to(getattr(torch, options.dtype))
+    return prompting.CourseScoring(classifier.to(device), tokenizer, names)
+
+
+def _dtype(named: str | None, device: torch.device) -> torch.dtype:
+    """float32 on a CPU, unless bfloat16 is asked for; bfloat16 on a GPU that has it."""
+    if named == "bfloat16" or (named is None and device.type == "cuda" and torch.cuda.is_bf16_supported()):
+        return torch.bfloat16
+    return torch.float32
+
+
+def _window(path: Path) -> int:
+    from llamalab import formats
+
+    return formats.inspect(path)["config"]["max_seq_len"]
+
+
+def _data_files(options: Namespace) -> dict[str, str]:
+    return {"dev": options.dev, "test": options.test}
+
+
+def _read_splits(options: Namespace, names: list[str], tokenizer: Tokenizer, window: int) -> dict[str, Split]:
+    """Read all files before any work is done; of the training file, the lines whose label is known."""
+    splits = {}
+    max_len = min(options.max_sentence_len or window, window)
+    for name, path in {"train": options.train, **_data_files(options)}.items():
+        examples = read_examples(path, len(names))
+        if name == "train":
+            known = [example for example in examples if example.label != UNKNOWN]
+            if not known:
+                raise UserError(f"{path}: every label is -1, unknown, so there is nothing to learn from")
+            if len(known) < len(examples):
+                print(f"{path}: left out {len(examples) - len(known)} lines without a label", file=sys.stderr)
+            examples = known
+        rows, cropped = encode_examples(examples, tokenizer, max_len, eos=False)
+        _note_cropped(path, cropped)
+        splits[name] = Split(Path(path).name, examples, rows)
+    return splits
+
+
+def _note_cropped(path: str, cropped: int) -> None:
+    if cropped:
+        print(f"{path}: {cropped} sentences are too long and lost their end (--max_sentence_len)", file=sys.stderr)
+
+
+def _output_files(options: Namespace) -> dict[str, Path]:
+    """Where predictions go; the courses' names unless others are given. Folders must exist before the work begins."""
+    outputs = {}
+    for name, data in _data_files(options).items():
+        given = getattr(options, f"{name}_out")
+        path = Path(given or f"{Path(data).stem}-{OUTPUT_NAMES[options.option]}-output.txt")
+        if not path.parent.is_dir():
+            raise UserError(f"--{name}_out {path}: the folder {path.parent} does not exist")
+        outputs[name] = path
+    return outputs
+
+
+def _run_folder(options: Namespace, seed: int) -> Path:
+    if options.run_dir:
+        return Path(options.run_dir) / f"seed{seed}" if options.seeds else Path(options.run_dir)
+    return Path("runs") / f"{options.option}-{Path(options.train).stem}-seed{seed}"
+
+
+def _run_settings(options: Namespace, model: Path, seed: int) -> dict[str, Any]:
+    """Everything that decides the numbers of a run."""
+    names = ["option", "epochs", "batch_size", "grad_accum", "lr", "hidden_dropout_prob", "max_sentence_len", "dtype"]
+    if options.option == "lora":
+        names += ["lora_rank", "lora_alpha", "lora_targets"]
+    settings = {name: getattr(options, name) for name in names}
+    data = {name: _sha256(getattr(options, name)) for name in ("train", "dev", "label_names")}
+    return {"model": str(model), "seed": seed, **settings, **{f"{name}_sha256": sha for name, sha in data.items()}}
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _show(name: str, options: Namespace, scores: Scores, names: list[str], output: Path) -> None:
+    print(results.format_scores(f"{name} ({getattr(options, name)})", scores, names))
+    print(f"predictions: {output}\n", file=sys.stderr)
+
+
+def _report(
+    options: Namespace,
+    names: list[str],
+    scores: Mapping[str, Scores],
+    device: torch.device,
+    folder: Path | None = None,
+    history: Any = None,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    report = {
+        "command": vars(options),
+        "settings": settings,
+        "label_names": names,
+        "splits": scores,
+        "hardware": results.hardware(device),
+    }
+    written = results.write_report(folder or options.report, report, history)
+    print(f"report: {', '.join(str(path) for path in written.values())}", file=sys.stderr)

@@ -34,7 +34,8 @@ class LlamaZeroShotClassifier(nn.Module):
 
     The courses' score: with the prompt's next-token log-probabilities, a label scores the sum over the tokens of its
     name, all read at the same position. That is right for names of one token. For longer ones it treats the second
-    token as if it came first too, and longer names score lower whatever they mean.
+    token as if it came first too, and longer names score lower whatever they mean. ``--prompt_scoring full`` of
+    run_llama.py is the proper log-probability of a name, given the prompt.
 
     Args:
         config: needs ``pretrained_model_path`` and ``num_labels``.

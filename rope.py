@@ -15,6 +15,7 @@ import torch
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # what generation leaves in the cache must serve training too
 def rotations(head_dim: int, length: int, theta: float, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """How far every channel pair is turned at every position, as complex numbers of length one.
 

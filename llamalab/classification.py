@@ -120,7 +120,10 @@ def build_classifier(options: Namespace, path: Path, n_labels: int, seed: int, d
     )
     classifier = LlamaEmbeddingClassifier(config)
     if options.option == "lora":
-        apply_lora(classifier, options.lora_rank, options.lora_alpha, options.lora_targets)
+        try:
+            apply_lora(classifier, options.lora_rank, options.lora_alpha, options.lora_targets)
+        except ValueError as error:
+            raise UserError(f"--lora_targets: {error}") from error
         count = count_lora_parameters(classifier)
         print(
             f"lora: {count.lora:,} numbers in adapters, {count.trainable:,} learn, of {count.total:,} "
@@ -216,7 +219,13 @@ def _run_settings(options: Namespace, model: Path, seed: int) -> dict[str, Any]:
         names += ["lora_rank", "lora_alpha", "lora_targets"]
     settings = {name: getattr(options, name) for name in names}
     data = {name: _sha256(getattr(options, name)) for name in ("train", "dev", "label_names")}
-    return {"model": str(model), "seed": seed, **settings, **{f"{name}_sha256": sha for name, sha in data.items()}}
+    return {
+        "model": str(model),
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+        **settings,
+        **{f"{name}_sha256": sha for name, sha in data.items()},
+    }
 
 
 def _sha256(path: str) -> str:

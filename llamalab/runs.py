@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,7 @@ from torch import nn
 from llamalab import files
 from llamalab.errors import UserError
 
-EXTENSIBLE = ("epochs",)  # settings that may differ when a run continues
+FREE = ("epochs", "threads")  # settings that may differ when a run continues
 
 
 @dataclass
@@ -101,12 +102,18 @@ class Run:
         if not (self.folder / "settings.json").exists():
             raise UserError(f"{self.folder} holds no run to continue; leave out --resume to start one")
         stored = _read_settings(self.folder)
-        for name in sorted({*stored, *self.settings} - set(EXTENSIBLE)):
+        for name in sorted({*stored, *self.settings} - set(FREE)):
             if stored.get(name) != self.settings.get(name):
                 raise UserError(
                     f"{self.folder} was started with {name} = {stored.get(name)}, not {self.settings.get(name)}; "
                     "continue it with the same settings, or name another folder with --run_dir"
                 )
+        if (threads := stored.get("threads")) != self.settings.get("threads"):
+            print(
+                f"note: started with {threads} threads and continued with {self.settings.get('threads')}, "
+                "so sums are rounded differently from here on",
+                file=sys.stderr,
+            )
         files.write_text(self.folder / "settings.json", json.dumps(self.settings, indent=2) + "\n")
         if not self.state_path.exists():  # stopped before anything was saved
             self.log.cut(Position())

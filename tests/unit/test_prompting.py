@@ -26,6 +26,8 @@ SENTENCES = ["the quick brown dog", "", "a little girl who lived in a village ne
 EXAMPLES = [Example(0, sentence) for sentence in SENTENCES]
 WINDOW = 256
 
+two_kinds = pytest.mark.parametrize("tokenizer", ["sentencepiece", "json"], indirect=True)
+
 
 def random_llama(vocab_size: int) -> Llama:
     """A model with opinions: at the usual initialisation all tokens are about equally likely."""
@@ -126,6 +128,7 @@ def test_the_full_score_is_the_log_probability_of_the_name_after_the_prompt(toke
             assert score == pytest.approx(log_probs[start - 1 :].sum().item(), abs=1e-5)
 
 
+@two_kinds
 def test_the_course_score_is_what_the_students_classifier_says_of_each_prompt(tokenizer, classifier):
     scores = predict(CourseScoring(classifier, tokenizer, NAMES), EXAMPLES, batch_size=3).scores
     rows, _ = encode_prompts(EXAMPLES, tokenizer, prompt_suffix(NAMES), WINDOW)
@@ -133,6 +136,7 @@ def test_the_course_score_is_what_the_students_classifier_says_of_each_prompt(to
     torch.testing.assert_close(scores, alone, atol=1e-5, rtol=0)
 
 
+@two_kinds
 def test_batch_size_and_order_do_not_change_a_score(scoring):
     shuffled = random.Random(0).sample(range(len(EXAMPLES)), len(EXAMPLES))
     expected = predict(scoring, EXAMPLES, batch_size=1)
@@ -142,12 +146,14 @@ def test_batch_size_and_order_do_not_change_a_score(scoring):
         assert found.labels == [expected.labels[i] for i in shuffled]
 
 
+@two_kinds
 def test_a_prediction_is_the_label_with_the_best_score(scoring):
     found = predict(scoring, EXAMPLES, batch_size=2)
     assert found.labels == [row.index(max(row)) for row in found.scores.tolist()]
     assert found.scores.shape == (len(EXAMPLES), len(NAMES))
 
 
+@two_kinds
 def test_calibration_subtracts_the_scores_of_the_question_alone(scoring):
     raw, calibrated = (predict(scoring, EXAMPLES, 2, calibrate=calibrate).scores for calibrate in (False, True))
     alone = predict(scoring, [Example(0, "")], 1).scores
@@ -155,6 +161,7 @@ def test_calibration_subtracts_the_scores_of_the_question_alone(scoring):
     assert calibrated[SENTENCES.index("")].abs().max() < 1e-5 and alone.abs().min() > 0.1
 
 
+@two_kinds
 def test_a_cropped_prompt_and_its_names_fill_the_window(tokenizer, llama):
     scoring, sentence = FullScoring(llama, tokenizer, NAMES), "the lazy dog " * 100
     found = predict(scoring, [Example(0, sentence)], 1, max_len=10 * WINDOW)
@@ -164,11 +171,13 @@ def test_a_cropped_prompt_and_its_names_fill_the_window(tokenizer, llama):
         assert score == pytest.approx(token_log_probs(llama, row + ids)[len(row) - 1 :].sum().item(), abs=1e-5)
 
 
+@two_kinds
 def test_max_len_crops_prompts(scoring):
     room = len(encode(scoring.tokenizer, scoring.suffix)) + 8
     assert predict(scoring, EXAMPLES, 2, max_len=room).cropped > 0
 
 
+@two_kinds
 def test_the_model_reads_a_prompt_once_for_all_names(tokenizer, llama):
     scoring, read = FullScoring(llama, tokenizer, NAMES), []
     llama.tok_embeddings.register_forward_hook(lambda module, inputs, output: read.append(inputs[0].shape[1]))
@@ -232,6 +241,7 @@ class CourseClassifier(nn.Module):
         return torch.stack([log_probs[:, ids].sum(dim=-1) for ids in self.label_name_ids], dim=-1)
 
 
+@two_kinds
 def test_a_classifier_without_a_mask_never_sees_padding(tokenizer, classifier):
     old = CourseScoring(CourseClassifier(classifier), tokenizer, NAMES)
     new = CourseScoring(classifier, tokenizer, NAMES)
@@ -240,6 +250,7 @@ def test_a_classifier_without_a_mask_never_sees_padding(tokenizer, classifier):
     torch.testing.assert_close(predict(old, examples, batch_size=4).scores, expected, atol=1e-5, rtol=0)
 
 
+@two_kinds
 def test_our_classifier_around_a_model_without_a_mask_works_too(tokenizer, classifier):
     expected = predict(CourseScoring(classifier, tokenizer, NAMES), EXAMPLES, batch_size=4).scores
     classifier.llama = CourseLlama(classifier.llama)

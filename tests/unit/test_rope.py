@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from rope import apply_rotary_emb
+from rope import apply_rotary_emb, rotations
 
 
 def by_matrices(x: torch.Tensor, theta: float, positions: list[list[int]]) -> torch.Tensor:
@@ -73,3 +73,12 @@ def test_gradients_flow():
     query, key = torch.randn(1, 3, 2, 4, requires_grad=True), torch.randn(1, 3, 1, 4)
     apply_rotary_emb(query, key, 4, 8)[0].square().sum().backward()
     torch.testing.assert_close(query.grad, 2 * query)  # a rotation keeps lengths
+
+
+def test_angles_first_needed_while_generating_serve_training_afterwards():
+    rotations.cache_clear()
+    x = torch.randn(1, 3, 2, 8, requires_grad=True)
+    with torch.inference_mode():
+        apply_rotary_emb(x.detach(), x.detach(), 8, 16)
+    apply_rotary_emb(x, x, 8, 16)[0].sum().backward()
+    assert x.grad is not None

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -30,6 +29,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+
+from llamalab.results import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1, "transformers": 4}
@@ -179,19 +180,10 @@ def main() -> None:
         "bandwidth_gb_per_s": round(max(bandwidths), 1),
         "repeats": args.repeats,
         "threads": args.threads,
-        "hardware": f"{_processor()}, {os.cpu_count()} cores",
+        "hardware": f"{processor()}, {os.cpu_count()} cores",
         "torch": torch.__version__,
     }
     print(json.dumps(report))
-
-
-def _processor() -> str:
-    """The processor's name as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def train(
     else:
         run.start()
         position = Position()
-    loop = _Loop(classifier, optimizer, pad_id, training, dev, settings, run, position)
+    loop = Loop(classifier, optimizer, pad_id, training, dev, settings, run, position)
     with _ctrl_c() as stop:
         try:
             while position.epoch < settings.epochs:
@@ -109,7 +109,9 @@ def train(
 
 
 @dataclass
-class _Loop:
+class Loop:
+    """A run in progress: ``step`` and ``epoch`` move its position, its weights and its log."""
+
     classifier: nn.Module
     optimizer: torch.optim.Optimizer
     pad_id: int

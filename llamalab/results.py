@@ -269,7 +269,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
     return {
         "device": device.type,
-        "name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "name": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -278,7 +278,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -106,7 +106,7 @@ def test_accumulated_batches_equal_one_large_batch_of_unequal_lengths(checkpoint
         classifier.double()
         optimizer = torch.optim.SGD(classifier.parameters(), lr=0.0)
         settings = Settings(1, batch_size, 0.0, 5, grad_accum)
-        loop = finetune._Loop(
+        loop = finetune.Loop(
             classifier, optimizer, 0, TRAIN, DEV, settings, Run(tmp_path, {}), finetune.Position()
         )
         loop.step(epoch_batches([len(row) for row in TRAIN.rows], settings, 0)[1])
@@ -137,7 +137,7 @@ def test_a_run_killed_after_any_step_and_resumed_equals_an_unbroken_one(
     checkpoint, tmp_path, monkeypatch, option, dies_at
 ):
     whole = fit(checkpoint, tmp_path / "whole", option=option)
-    step = finetune._Loop.step
+    step = finetune.Loop.step
 
     def step_then_die(self, indices):
         step(self, indices)
@@ -145,7 +145,7 @@ def test_a_run_killed_after_any_step_and_resumed_equals_an_unbroken_one(
             raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(finetune._Loop, "step", step_then_die)
+        patch.setattr(finetune.Loop, "step", step_then_die)
         patch.setattr(finetune, "SAVE_SECONDS", -1)
         fit(checkpoint, tmp_path / "broken", option=option)
     resumed = fit(checkpoint, tmp_path / "broken", option=option, resume=True)
@@ -161,14 +161,14 @@ def test_a_kill_before_anything_was_saved_starts_over(checkpoint, tmp_path):
 
 def test_ctrl_c_finishes_the_step_and_loses_nothing(checkpoint, tmp_path, monkeypatch):
     whole = fit(checkpoint, tmp_path / "whole")
-    step = finetune._Loop.step
+    step = finetune.Loop.step
 
     def step_with_ctrl_c(self, indices):
         if self.position.total_steps == 13:
             signal.raise_signal(signal.SIGINT)
         step(self, indices)
 
-    monkeypatch.setattr(finetune._Loop, "step", step_with_ctrl_c)
+    monkeypatch.setattr(finetune.Loop, "step", step_with_ctrl_c)
     with pytest.raises(Interrupted):
         fit(checkpoint, tmp_path / "broken")
     monkeypatch.undo()

@@ -19,9 +19,8 @@ from llamalab.adapters import save_adapter
 from llamalab.allocator import keep_freed_memory
 from llamalab.datasets import UNKNOWN, encode_examples, read_examples, read_label_names
 from llamalab.errors import UserError
+from llamalab.fast import fuse, read_last_tokens
 from llamalab.finetune import Settings, Split, evaluate, train
-from llamalab.fused import fuse
-from llamalab.prefixes import read_last_tokens
 from llamalab.results import Scores
 from llamalab.runs import Run
 from lora import apply_lora, count_lora_parameters, get_lora_optimizer_params

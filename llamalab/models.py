@@ -12,7 +12,7 @@ from config import LlamaConfig
 from llama import Llama
 from llamalab import assets, formats
 from llamalab.errors import UserError
-from llamalab.fused import fuse, pack
+from llamalab.fast import fuse, pack
 from tokenizer import Tokenizer
 
 DEFAULTS = ("stories42M", "smollm2")  # tried in this order when the user names no model

@@ -1,0 +1,1 @@
+"""Grades submissions: a worker runs student code, this side compares, and says why."""

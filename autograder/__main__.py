@@ -1,0 +1,80 @@
+"""``python -m autograder``: which components of a submission work, which are to do, and why one does not."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from llamalab.errors import UserError
+
+EXAMPLES = """examples:
+  python -m autograder check                       every component: done, to do, or what is wrong and where
+  python -m autograder check rope adamw            only these
+  python -m autograder check --json results.json   also for a program to read
+"""
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit status is 0 only if everything it looked at is in order."""
+    parser = argparse.ArgumentParser(
+        prog="python -m autograder",
+        description="Grade the components of a submission.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="which components work, and why one does not")
+    check.add_argument("components", nargs="*", metavar="COMPONENT", help="only these; all, if none is named")
+    check.add_argument("--submission", type=Path, default=Path("."), metavar="DIR", help="default: this folder")
+    check.add_argument("--track", help="the course; default: the handout's own")
+    check.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
+    check.set_defaults(run=run_check)
+    if importlib.util.find_spec("autograder.instructor"):  # a handout has none
+        from autograder.instructor.commands import EXAMPLES as MORE
+        from autograder.instructor.commands import add_commands
+
+        add_commands(commands)
+        parser.epilog += MORE
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Grade the components asked for and print the table."""
+    from autograder import tracks
+    from autograder.session import Session
+    from autograder.submissions import Submission
+
+    track = tracks.load(options.track or tracks.default())
+    components = track.chosen(options.components)
+    submission = Submission.of(track, options.submission)
+    with Session() as session:  # torch loads over there while pytest loads here
+        from autograder import graders
+        from autograder.table import table
+        from llamalab.files import write_text
+
+        results = graders.grade(track, graders.collect(components), submission, session)
+    if options.json is not None:
+        try:
+            write_text(options.json, results.to_json())
+        except OSError as error:
+            raise UserError(
+                f"{options.json} cannot be written: {error.strerror}; name a file in a folder that exists"
+            ) from error
+    print(table(results), end="")
+    return 0 if results.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

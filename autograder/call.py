@@ -1,0 +1,137 @@
+"""Worker side: one call of an adapter, from a request to the bytes of an answer. Whatever happens is an answer."""
+
+from __future__ import annotations
+
+import importlib
+import linecache
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from autograder import protocol
+from autograder.submission_modules import ImportFailed, Submission
+
+PLAIN = (bool, int, float, str, type(None))
+
+
+class BadAnswer(Exception):
+    """What the student's code returned cannot be compared; the message says what it is and what was expected."""
+
+
+def answer(request: protocol.Message) -> bytes:
+    """Run one request and describe the outcome as an encoded message.
+
+    Its ``kind`` is ``answer``, with the outputs, or that of a fault: todo, import_error, memory, bad_answer or error.
+    """
+    try:
+        torch.manual_seed(0)
+        return protocol.encode({"kind": "answer", **_outputs(request)})
+    except BaseException as error:
+        return _encoded_fault(error, request["student"])
+
+
+def load_adapter(name: str):
+    """The module ``autograder.adapters.NAME``."""
+    return importlib.import_module(f"autograder.adapters.{name}")
+
+
+def _outputs(request: protocol.Message) -> dict[str, Any]:
+    adapter = load_adapter(request["adapter"])
+    inputs = {
+        name[len(protocol.INPUT) :]: _to_torch(value)
+        for name, value in request.items()
+        if name.startswith(protocol.INPUT)
+    }
+    submission = Submission(request["student"], request["provided"], adapter.MODULES)
+    outputs = adapter.run(submission, inputs)
+    return {protocol.OUTPUT + name: _to_plain(name, value) for name, value in outputs.items()}
+
+
+def _to_torch(value: Any) -> Any:
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def _to_plain(name: str, value: Any) -> Any:
+    """A tensor as an array; plain JSON as it is.
+
+    Raises:
+        BadAnswer: anything else.
+    """
+    if isinstance(value, torch.Tensor):
+        return _to_numpy(name, value)
+    if type(value) in PLAIN:
+        return value
+    if type(value) is list:
+        return [_to_plain(name, item) for item in value]
+    if type(value) is dict:
+        return {str(key): _to_plain(name, item) for key, item in value.items()}
+    raise BadAnswer(f"{name} came back as {type(value).__name__}; a tensor was expected")
+
+
+def _to_numpy(name: str, tensor: torch.Tensor) -> np.ndarray:
+    try:
+        tensor = tensor.detach().to("cpu")
+        tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
+        tensor = tensor.resolve_conj().resolve_neg().contiguous()
+        if tensor.dtype == torch.bfloat16:
+            return tensor.view(torch.int16).numpy().view(protocol.DTYPES["bfloat16"])
+        return tensor.numpy()
+    except Exception as error:
+        raise BadAnswer(f"{name} is a tensor that cannot be read: {_text(error)}") from error
+
+
+def _encoded_fault(error: BaseException, student: Mapping[str, str]) -> bytes:
+    try:
+        return protocol.encode(_fault(error, student))
+    except BaseException:  # an exception made to resist being described
+        return protocol.encode({"kind": "error", "message": type(error).__name__, "frames": []})
+
+
+def _fault(error: BaseException, student: Mapping[str, str]) -> dict[str, Any]:
+    message = _text(error)
+    if isinstance(error, BadAnswer):
+        return {"kind": "bad_answer", "message": message, "frames": []}
+    kind = "error"
+    if isinstance(error, ImportFailed):
+        kind, error = "import_error", error.__cause__
+        message = _text(error)
+    frames, innermost = _student_frames(error, student)
+    if kind == "import_error":
+        pass
+    elif isinstance(error, MemoryError) or "can't allocate memory" in message:
+        kind = "memory"
+    elif isinstance(error, NotImplementedError) and innermost:
+        kind = "todo"
+    return {"kind": kind, "message": message, "frames": frames}
+
+
+def _student_frames(error: BaseException, student: Mapping[str, str]) -> tuple[list[list], bool]:
+    """[file, line, function, source] of the last frames in the student's files; whether the innermost is one."""
+    files = set(student.values())
+    stack = traceback.extract_tb(error.__traceback__)
+    frames = [
+        [Path(frame.filename).name, frame.lineno or 0, frame.name, (frame.line or "")[:200]]
+        for frame in stack
+        if frame.filename in files
+    ]
+    if isinstance(error, SyntaxError) and error.filename in files:
+        source = linecache.getline(error.filename, error.lineno or 0).strip()
+        frames.append([Path(error.filename).name, error.lineno or 0, "<module>", source[:200]])
+    return frames[-6:], bool(stack) and stack[-1].filename in files
+
+
+def _text(error: BaseException) -> str:
+    """``TypeError: ...``, cut; just the type for an exception whose ``__str__`` fails."""
+    name = type(error).__name__
+    try:
+        detail = error.msg if isinstance(error, SyntaxError) else str(error)
+    except BaseException:
+        return name
+    detail = str(detail)[:1000]
+    if isinstance(error, BadAnswer):
+        return detail
+    return f"{name}: {detail}" if detail else name

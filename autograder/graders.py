@@ -1,0 +1,156 @@
+"""Finds the graders in ``tests/graders``, and runs them on a submission.
+
+pytest collects them, once, before any student code runs: what is planned then is what the marks are shares of. They are
+called here rather than by pytest, so that one process can grade many submissions, several at a time.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from autograder import forbidden, references
+from autograder.judge import Finding, Judge
+from autograder.references import References
+from autograder.results import ComponentResult, Results, TestResult
+from autograder.session import Session
+from autograder.submissions import Submission
+from autograder.tracks import Component, Track
+from llamalab.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "tests" / "graders"
+
+
+@dataclass(frozen=True)
+class Grader:
+    """One test function: ``run(judge)`` returns, or raises ``Finding``.
+
+    ``region`` is the solution region that a track's component must have to be asked this; empty for any.
+    """
+
+    component: str
+    name: str
+    weight: float
+    question: str
+    region: str
+    run: Callable[[Judge], None]
+
+
+class _Collector:
+    """A pytest plugin that keeps what was collected."""
+
+    def __init__(self) -> None:
+        self.items: list[pytest.Item] = []
+        self.failure = ""
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failure = str(report.longrepr)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.items = list(session.items)
+
+
+def grader_of(item: pytest.Item) -> Grader:
+    """A collected test as a grader.
+
+    Raises:
+        UserError: it names no component, has no docstring, or wants another fixture than ``judge``.
+    """
+    component = item.get_closest_marker("component")
+    weight = item.get_closest_marker("weight")
+    region = item.get_closest_marker("region")
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    wanted = set(inspect.signature(item.obj).parameters) - parameters.keys()
+    if component is None or wanted != {"judge"} or not item.obj.__doc__:
+        raise UserError(f"{item.nodeid}: a grader is marked with its component, takes `judge`, and asks a question")
+    return Grader(
+        component=component.args[0],
+        name=item.name,
+        weight=float(weight.args[0]) if weight else 1.0,
+        question=" ".join(item.obj.__doc__.split()),
+        region=region.args[0] if region else "",
+        run=lambda judge: item.obj(**parameters, judge=judge),
+    )
+
+
+def collect(components: Sequence[Component]) -> dict[str, list[Grader]]:
+    """The graders of each component.
+
+    Raises:
+        UserError: a component without a file of graders, or a mistake in one.
+    """
+    files = {component.name: FOLDER / f"test_{component.name}.py" for component in components}
+    for name, path in files.items():
+        if not path.is_file():
+            raise UserError(f"{path} is missing; without it {name} cannot be checked")
+    collector = _Collector()
+    options = ["--collect-only", "--rootdir", str(ROOT), "--confcutdir", str(FOLDER), "--import-mode=importlib"]
+    options += ["--disable-plugin-autoload", "-p", "no:terminal", "-p", "no:cacheprovider", "-o", "addopts="]
+    pytest.main([*options, *map(str, files.values())], plugins=[collector])
+    if collector.failure:
+        raise UserError(f"a grader cannot be collected:\n{collector.failure}")
+    every = [grader_of(item) for item in collector.items]
+    found = {
+        component.name: [
+            grader
+            for grader in every
+            if grader.component == component.name and grader.region in ("", *component.regions)
+        ]
+        for component in components
+    }
+    for name, graders in found.items():
+        if not graders or len({grader.name for grader in graders}) != len(graders):
+            raise UserError(f"{files[name]} needs tests marked with the component {name}, each with its own name")
+    return found
+
+
+def grade(
+    track: Track,
+    graders: dict[str, list[Grader]],
+    submission: Submission,
+    session: Session,
+    references_of: Callable[[str], References] = references.load,
+) -> Results:
+    """Run every grader given on one submission."""
+    rows = []
+    for name, tests in graders.items():
+        judge = judge_of(name, track, submission, session, references_of(name))
+        tested = tuple(_run(test, judge) for test in tests)
+        row = ComponentResult(name, track.components[name].points, tested)
+        uses = forbidden.uses(track, track.components[name], judge.references.modules, submission)
+        row = replace(row, uses=uses, cost=track.forbidden_cost if uses else 0.0)
+        rows.append(replace(row, match=judge.match() if row.state == "FAIL" else None))
+    return Results(track.name, tuple(_with_blockers(row, rows, track) for row in rows))
+
+
+def judge_of(component: str, track: Track, submission: Submission, session: Session, stored: References) -> Judge:
+    """A judge of one component of one submission."""
+    return Judge(stored, track, lambda inputs: session.call(submission, component, inputs))
+
+
+def _run(grader: Grader, judge: Judge) -> TestResult:
+    def result(outcome: str, message: str = "", printed: str = "") -> TestResult:
+        return TestResult(grader.name, grader.question, grader.weight, outcome, message, printed)
+
+    try:
+        grader.run(judge)
+    except Finding as finding:
+        return result(finding.outcome, finding.message, finding.printed)
+    except UserError:
+        raise
+    except Exception as error:  # a submission chooses what it answers, and a test may not be ready for it
+        return result("error", f"the test cannot use this answer ({type(error).__name__}: {error})")
+    return result("pass")
+
+
+def _with_blockers(row: ComponentResult, rows: list[ComponentResult], track: Track) -> ComponentResult:
+    """Which of the components that this one needs are not ok."""
+    needs = track.components[row.name].needs
+    blocked_by = tuple(other.name for other in rows if other.name in needs and other.state != "ok")
+    return replace(row, blocked_by=blocked_by) if row.state != "ok" else row

@@ -1,0 +1,169 @@
+"""``python -m autograder audit``: do the graders catch every known mistake, and let every right solution pass?
+
+Every misconception must lose marks in exactly its component, and be named; every alternative must get full marks.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+from autograder import graders, references, tracks
+from autograder.graders import Grader
+from autograder.instructor import bank
+from autograder.instructor.bank import Entry, Misconception
+from autograder.instructor.build_references import draw
+from autograder.results import Results
+from autograder.session import Session
+from autograder.tracks import Component, Track
+
+NAMED_AT_LEAST = 0.95
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the graders took one entry of a bank.
+
+    Args:
+        problem: what went wrong, in words; empty if nothing did.
+        named: the misconception's name was given.
+    """
+
+    component: str
+    entry: Entry
+    problem: str
+    named: bool = False
+
+
+def run(names: Sequence[str], components: Sequence[str], seed: int | None) -> int:
+    """Audit these tracks, or all, and print a report on each; the exit status is 0 if all is well."""
+    fine = True
+    for name in names or tracks.names():
+        track = tracks.load(name)
+        verdicts = audit(track, components, seed)
+        print(report(track, verdicts, look_at_names=seed is None))
+        fine = fine and passed(verdicts, look_at_names=seed is None)
+    return 0 if fine else 1
+
+
+def audit(track: Track, components: Sequence[str] = (), seed: int | None = None) -> list[Verdict]:
+    """Grade every entry of the components' banks, in as many workers as there are processors.
+
+    Raises:
+        UserError: an unknown component, or a bank's entry that does not fit the solved tree.
+    """
+    judged = [component for component in track.chosen(list(components)) if component.points]
+    tests = graders.collect(judged)
+    known = {name: references.load(name) if seed is None else draw(name, seed) for name in tests}
+    entries = [
+        (component.name, entry)
+        for component in judged
+        for entry in (*_misconceptions(component), *bank.alternatives(component.name))
+    ]
+    sessions, own = [], threading.local()
+
+    def start_worker() -> None:
+        own.session = Session()
+        sessions.append(own.session)
+
+    def judge(component: str, entry: Entry) -> Verdict:
+        touched = bank.changed_modules(entry)
+        concerned = {name: tests[name] for name in tests if touched & set(known[name].modules)}
+        return _verdict(track, component, entry, _grade(track, concerned, entry, own.session, known))
+
+    try:
+        with ThreadPoolExecutor(_processors(), initializer=start_worker) as pool:
+            verdicts = pool.map(lambda pair: judge(*pair), entries)
+            return list(tqdm(verdicts, total=len(entries), desc=track.name, leave=False, disable=None))
+    finally:
+        for session in sessions:
+            session.close()
+
+
+def _misconceptions(component: Component) -> list[Misconception]:
+    """Those that a track's component asks about."""
+    entries = bank.misconceptions(component.name)
+    return [entry for entry in entries if entry.region in ("", *component.regions)]
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _grade(
+    track: Track,
+    tests: dict[str, list[Grader]],
+    entry: Entry,
+    session: Session,
+    known: dict[str, references.References],
+) -> Results:
+    with bank.written(entry, track) as submission:
+        return graders.grade(track, tests, submission, session, known.__getitem__)
+
+
+def _verdict(track: Track, component: str, entry: Entry, results: Results) -> Verdict:
+    """Compare the marks with what the entry's bank promises. Rows without points, such as ``whole``, are free."""
+    rows = {row.name: row for row in results.components if row.points}
+    lost = {name for name, row in rows.items() if row.state != "ok"}
+    if not isinstance(entry, Misconception):
+        problem = "; ".join(_why(rows[name]) for name in sorted(lost))
+        return Verdict(component, entry, problem)
+    expected = {component, *(name for name in entry.also if name in rows)}
+    match = rows[component].match if component in rows else None
+    named = match is not None and match.name == entry.name
+    if component not in lost:
+        return Verdict(component, entry, "gets full marks", named)
+    if lost != expected:
+        wrong = [
+            f"{name} should {'lose' if name in expected else 'keep its'} marks" for name in sorted(lost ^ expected)
+        ]
+        return Verdict(component, entry, "; ".join(wrong), named)
+    return Verdict(component, entry, "", named)
+
+
+def _why(row) -> str:
+    test = next(test for test in row.tests if test.outcome != "pass")
+    return f"{row.name} loses marks in {test.name}: {test.outcome}: {test.message.splitlines()[0]}"
+
+
+def passed(verdicts: list[Verdict], look_at_names: bool = True) -> bool:
+    """No problem at all, and names given often enough."""
+    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Misconception)]
+    named = sum(verdict.named for verdict in wrong)
+    enough = not look_at_names or named >= NAMED_AT_LEAST * len(wrong)
+    return enough and not any(verdict.problem for verdict in verdicts)
+
+
+def report(track: Track, verdicts: list[Verdict], look_at_names: bool = True) -> str:
+    """A row a component, the sums, and what went wrong."""
+    lines = [f"{track.name:<18}misconceptions  caught  named  alternatives  passed"]
+    for component in dict.fromkeys(verdict.component for verdict in verdicts):
+        lines.append(_row(component, [verdict for verdict in verdicts if verdict.component == component]))
+    lines.append(_row("all", verdicts))
+    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Misconception)]
+    right = [verdict for verdict in verdicts if not isinstance(verdict.entry, Misconception)]
+    lines.append(
+        f"mutation score {_share(sum(not v.problem for v in wrong), len(wrong))}, "
+        f"false fails {_share(sum(bool(v.problem) for v in right), len(right))}"
+        + (f", named {_share(sum(v.named for v in wrong), len(wrong))}" if look_at_names else "")
+    )
+    lines += [f"{v.component}/{v.entry.name}: {v.problem}" for v in verdicts if v.problem]
+    if look_at_names:
+        lines += [f"{v.component}/{v.entry.name}: not named" for v in wrong if not v.named]
+    return "\n".join(lines)
+
+
+def _row(name: str, verdicts: list[Verdict]) -> str:
+    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Misconception)]
+    right = [verdict for verdict in verdicts if not isinstance(verdict.entry, Misconception)]
+    caught, named = sum(not v.problem for v in wrong), sum(v.named for v in wrong)
+    return f"{name:<18}{len(wrong):>14}{caught:>8}{named:>7}{len(right):>14}{sum(not v.problem for v in right):>8}"
+
+
+def _share(count: int, total: int) -> str:
+    return f"{100 * count / total:.1f}%" if total else "none"

@@ -1,0 +1,248 @@
+"""The grading side of a worker: starts it, sends it inputs, and makes sense of what comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autograder import protocol
+from autograder.submissions import Submission
+from llamalab.errors import UserError
+
+WORKER = Path(__file__).with_name("worker.py")
+KINDS = ("todo", "import_error", "memory", "bad_answer", "error")
+KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "HOME", "LANG")
+ENVELOPE = protocol.Limits(total=protocol.Limits().total + (4 << 20))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call may use.
+
+    Args:
+        seconds: of wall time, once torch is loaded.
+        memory: bytes beyond what torch itself takes.
+        start: seconds that loading torch may take.
+    """
+
+    seconds: float = 10.0
+    memory: int = 1 << 30
+    start: float = 120.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an adapter returned: arrays and plain JSON, by name. Claims of the student's process, to be compared."""
+
+    outputs: dict[str, Any]
+    printed: str = ""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A line of the student's code on the way to an error."""
+
+    file: str
+    line: int
+    function: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}  {self.function}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A call without an answer.
+
+    ``kind`` is ``todo``, ``error``, ``import_error``, ``timeout``, ``memory``, ``crashed`` or ``bad_answer``.
+    """
+
+    kind: str
+    message: str
+    frames: tuple[Frame, ...] = ()
+    printed: str = ""
+
+
+class Session:
+    """A running worker. Starts at once and does not wait: torch loads while the caller goes on.
+
+    Args:
+        limits: of one call.
+        command_prefix: put before the worker's command, for instance the arguments of a sandbox.
+        fork: False takes a fresh process per call even where fork exists.
+    """
+
+    def __init__(self, limits: Limits = Limits(), command_prefix: Sequence[str] = (), fork: bool = True) -> None:
+        self.limits = limits
+        self._command = [*command_prefix, sys.executable, "-E", "-P", str(WORKER), *([] if fork else ["--no-fork"])]
+        self._start_allowance = limits.start if fork and hasattr(os, "fork") else 2 * limits.start
+        self._folder = tempfile.TemporaryDirectory(prefix="llamalab-")
+        self._process: subprocess.Popen | None = None
+        self._ready = False
+        self._start()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker. Calling it twice does no harm."""
+        self._stop()
+        self._folder.cleanup()
+
+    def call(
+        self, submission: Submission, adapter: str, inputs: Mapping[str, Any], seconds: float | None = None
+    ) -> Answer | Fault:
+        """Run an adapter on a submission's code, in a process of its own.
+
+        Args:
+            adapter: name of a module in ``autograder.adapters``.
+            inputs: arrays and plain JSON, by name.
+            seconds: time limit, if not the session's.
+
+        Raises:
+            UserError: the worker itself does not start.
+        """
+        seconds = seconds or self.limits.seconds
+        request = {
+            "adapter": adapter,
+            "student": {name: str(path) for name, path in submission.student.items()},
+            "provided": {name: str(path) for name, path in submission.provided.items()},
+            "timeout": seconds,
+            "memory": self.limits.memory,
+            **{protocol.INPUT + name: value for name, value in inputs.items()},
+        }
+        self._wait_until_ready()
+        ended = self._exchange(request, seconds + self._start_allowance)
+        if ended is None:
+            return Fault("crashed", "it took the process that watches it down with it")
+        return _understand(ended, seconds, self.limits)
+
+    def _start(self) -> None:
+        environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+        environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+        self._errors = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            cwd=self._folder.name,
+            env=environment,
+        )
+        self._ready = False
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdin.close()
+            self._process.stdout.close()
+            self._errors.close()
+            self._process = None
+
+    def _wait_until_ready(self) -> None:
+        if self._process is None:
+            self._start()
+        if not self._ready:
+            if self._receive(self.limits.start) != {"ready": True}:
+                raise UserError(f"the grading worker did not start: {self._last_error()}")
+            self._ready = True
+
+    def _exchange(self, request: protocol.Message, patience: float) -> dict[str, Any] | None:
+        """Send a request and receive how it ended; None, and no worker any more, if the worker fails at that."""
+        try:
+            self._process.stdin.write(protocol.encode(request))
+            self._process.stdin.flush()
+        except OSError:
+            self._stop()
+            return None
+        ended = self._receive(patience)
+        if ended is None:
+            self._stop()
+        return ended
+
+    def _receive(self, patience: float) -> dict[str, Any] | None:
+        """The worker's next message, or None: it died, talks nonsense, or was killed after ``patience`` seconds."""
+        watchdog = threading.Timer(patience, self._process.kill)
+        watchdog.start()
+        try:
+            return protocol.read(self._process.stdout, ENVELOPE)
+        except (EOFError, protocol.ProtocolError, OSError):
+            return None
+        finally:
+            watchdog.cancel()
+
+    def _last_error(self) -> str:
+        self._process.kill()
+        self._process.wait()
+        self._errors.seek(0)
+        lines = readable(self._errors.read()[-4000:]).strip().splitlines()
+        return lines[-1] if lines else f"exit status {self._process.returncode}"
+
+
+def readable(data: bytes | str) -> str:
+    """Text that is safe to show: control characters, terminal escapes among them, become question marks."""
+    text = data.decode("utf-8", errors="replace") if isinstance(data, bytes) else data
+    return "".join(c if c in "\n\t" or c.isprintable() else "?" for c in text.replace("\r", "\n"))
+
+
+def _understand(ended: Mapping[str, Any], seconds: float, limits: Limits) -> Answer | Fault:
+    """An answer or a fault, from the worker's description of how a call ended. Believes nothing it cannot check."""
+    how, status = ended.get("how"), ended.get("status")
+    answer, printed = ended.get("answer"), ended.get("printed")
+    if not (isinstance(answer, np.ndarray) and isinstance(printed, np.ndarray) and type(status) is int):
+        return Fault("crashed", "the worker's message makes no sense")
+    text = readable(printed.tobytes())
+    if how == "timeout":
+        return Fault("timeout", f"no answer within {seconds:g} s", printed=text)
+    if how == "signalled":
+        return Fault("crashed", f"killed by {_signal_name(status)}", printed=text)
+    if how == "exited":
+        return Fault("crashed", f"the process ended itself with status {status} before it answered", printed=text)
+    if how != "answered":
+        return Fault("bad_answer", "the answer is too large or malformed", printed=text)
+    try:
+        message = protocol.decode(answer.tobytes())
+    except protocol.ProtocolError as error:
+        return Fault("bad_answer", f"the answer is malformed: {readable(str(error))}", printed=text)
+    if message.get("kind") == "answer":
+        names = [name for name in message if name.startswith(protocol.OUTPUT)]
+        return Answer({name[len(protocol.OUTPUT) :]: message[name] for name in names}, text)
+    return _fault(message, text, limits)
+
+
+def _fault(message: Mapping[str, Any], printed: str, limits: Limits) -> Fault:
+    kind, words, frames = message.get("kind"), message.get("message"), message.get("frames")
+    if kind not in KINDS or not isinstance(words, str) or not isinstance(frames, list):
+        return Fault("bad_answer", "the answer is malformed", printed=printed)
+    if kind == "memory":
+        words = f"needs more than {limits.memory >> 20} MB of memory"
+    return Fault(kind, readable(words[:1000]), tuple(filter(None, map(_frame, frames[:10]))), printed)
+
+
+def _frame(entry: Any) -> Frame | None:
+    if not isinstance(entry, list) or [type(part) for part in entry] != [str, int, str, str]:
+        return None
+    file, line, function, source = entry
+    return Frame(readable(file[:100]), line, readable(function[:100]), readable(source[:200]))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,105 @@
+"""Worker side: how an adapter reaches the student's files.
+
+Only the files that a component is about are run. Every other student file is replaced by a stand-in whose names can be
+imported but not used, so that a broken ``rope.py`` cannot cost the marks of a norm in ``llama.py``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+class ImportFailed(Exception):
+    """A student's file that could not be imported; ``__cause__`` is the reason."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(file)
+        self.file = file
+
+
+class Submission:
+    """The student's modules as one component sees them. One per process: it changes how ``import`` works.
+
+    Args:
+        student: file of every module that a student writes; it need not exist.
+        provided: file of every module that is handed out complete.
+        wanted: the student modules that this component is about; the others become stand-ins.
+    """
+
+    def __init__(self, student: Mapping[str, str], provided: Mapping[str, str], wanted: Collection[str]) -> None:
+        self.student = student
+        self._finder = _Finder(student, provided, wanted)
+        sys.meta_path.insert(0, self._finder)
+
+    def module(self, name: str) -> ModuleType:
+        """Import a student's module.
+
+        Raises:
+            ImportFailed: it does not exist or does not run.
+        """
+        try:
+            return importlib.import_module(name)
+        except BaseException as error:  # a submission may well call sys.exit() or raise KeyboardInterrupt
+            raise ImportFailed(Path(self.student[name]).name) from error
+
+    def stand_in(self, name: str, **attributes: Any) -> None:
+        """Give a module's stand-in some names that work, such as ``load_pretrained``. Call it before ``module``."""
+        self._finder.attributes[name] = attributes
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def __init__(self, student: Mapping[str, str], provided: Mapping[str, str], wanted: Collection[str]) -> None:
+        self.student, self.provided, self.wanted = student, provided, wanted
+        self.attributes: dict[str, dict[str, Any]] = {}
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname in self.attributes or (fullname in self.student and fullname not in self.wanted):
+            loader = _StandInLoader(self.attributes.get(fullname, {}))
+            return importlib.machinery.ModuleSpec(fullname, loader)
+        if fullname in self.student:
+            file = self.student[fullname]
+            if not Path(file).is_file():
+                raise ModuleNotFoundError(f"{Path(file).name} is missing")
+            return importlib.util.spec_from_file_location(fullname, file, loader=_SourceLoader(fullname, file))
+        if fullname in self.provided:
+            return importlib.util.spec_from_file_location(fullname, self.provided[fullname])
+        return None
+
+
+class _SourceLoader(importlib.machinery.SourceFileLoader):
+    """Compiles the source itself: a cached .pyc may be stale, or not what the source says."""
+
+    def get_code(self, fullname):
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class _StandInLoader(importlib.abc.Loader):
+    def __init__(self, attributes: Mapping[str, Any]) -> None:
+        self.attributes = attributes
+
+    def create_module(self, spec):
+        return _StandIn(spec.name)
+
+    def exec_module(self, module):
+        vars(module).update(self.attributes)
+
+
+class _StandIn(ModuleType):
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        where = f"{self.__name__}.{name}"
+
+        def refuse(cls, *args, **kwargs):
+            raise RuntimeError(f"{where} was called; this test is about another file and does without it")
+
+        return type(name, (), {"__new__": refuse})  # a class: it may stand in an annotation or be inherited from

@@ -1,0 +1,34 @@
+"""The fast ways to run a model, where they are here.
+
+A handout leaves ``fused`` and ``prefixes`` out: they hold the parts that a student is to write, solved. Models then run
+as they are written.
+"""
+
+from __future__ import annotations
+
+from llamalab.errors import UserError
+
+__all__ = ["fuse", "pack", "read_last_tokens"]
+
+try:
+    from llamalab.fused import fuse, pack
+    from llamalab.prefixes import read_last_tokens
+except ModuleNotFoundError as error:
+    if error.name not in ("llamalab.fused", "llamalab.prefixes"):
+        raise
+
+    def pack(llama):
+        """Leave the model as it is."""
+        return llama
+
+    def fuse(llama, precision):
+        """Refuse.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"--dtype {precision} is not part of this handout; leave it out to run the code of llama.py")
+
+    def read_last_tokens(llama):
+        """Leave the model as it is: False."""
+        return False

@@ -1,0 +1,85 @@
+"""``python -m autograder check`` and the same graders under pytest, on submissions with one thing wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autograder.instructor import bank, regions
+from autograder.submissions import ROOT
+
+
+@pytest.fixture
+def submission(tmp_path) -> Path:
+    """The solved tree's student files, to be broken."""
+    for file, text in bank.sources().items():
+        (tmp_path / file).write_text(text)
+    return tmp_path
+
+
+def check(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "autograder", "check", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+def replace(folder: Path, file: str, old: str, new: str) -> None:
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+
+
+def test_a_right_submission_exits_with_0(submission, tmp_path):
+    done = check("rope", "adamw", "--submission", submission, "--json", tmp_path / "results.json")
+    assert done.returncode == 0 and done.stdout.count(" ok") == 2
+    rows = json.loads((tmp_path / "results.json").read_text())["components"]
+    assert [(row["name"], row["state"], row["earned"]) for row in rows] == [("rope", "ok", 15), ("adamw", "ok", 15)]
+
+
+def test_a_wrong_component_is_explained_and_the_other_keeps_its_marks(submission):
+    replace(submission, "rope.py", "pairs * turns", "pairs * turns.conj()")
+    done = check("rope", "adamw", "--submission", submission)
+    assert done.returncode == 1
+    assert "FAIL  wrong from position 1 on" in done.stdout
+    assert "matches: rotation by the negative angle. Check the sign of the sine terms (Su et al. 2021" in done.stdout
+    assert "adamw             15/15    ok" in done.stdout
+
+
+def test_an_unwritten_region_is_to_do(submission):
+    text = (submission / "rope.py").read_text()
+    region = next(region for region in regions.parse(text, "rope.py") if region.name == "rope")
+    todo = regions.replace(text, [(region, 'raise NotImplementedError("rope: ...")')], keep_fences=False)
+    (submission / "rope.py").write_text(todo)
+    line = todo.splitlines().index('    raise NotImplementedError("rope: ...")') + 1
+    done = check("rope", "--submission", submission)
+    assert done.stdout == f"rope              0/15     todo  rope.py:{line}  apply_rotary_emb\n"
+
+
+def test_a_file_that_does_not_import_costs_its_own_components(submission):
+    (submission / "rope.py").write_text("import torch\n\nx = torch.nothing\n")
+    done = check("rope", "adamw", "--submission", submission)
+    assert "error: cannot be imported: AttributeError: module 'torch' has no attribute 'nothing'" in done.stdout
+    assert "rope.py:3  <module>" in done.stdout and "adamw             15/15    ok" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rop"], "the track mmia has no component 'rop'; it has layer_norm"),
+        (["--track", "none"], "there is no track 'none'; assignments/ has minillama, mmia"),
+        (["rope", "--submission", "/nowhere"], "/nowhere has none of the files of a submission"),
+        (["rope", "--json", "/nowhere/results.json"], "/nowhere/results.json cannot be written"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_sentence(arguments, words):
+    done = check(*arguments)
+    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_same_graders_run_under_pytest():
+    command = [sys.executable, "-m", "pytest", "tests/graders/test_rope.py", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0 and "6 passed" in done.stdout

@@ -230,12 +230,12 @@ def test_a_model_that_learns_nothing_is_visible(folder, run, tmp_path):
 def test_200_real_sentences_teach_a_real_model_more_than_the_majority(asset, tmp_path):
     """Of SST, the clearest: awful against excellent."""
     model = asset("smollm2")
-    for split, count in (("train", 100), ("dev", 30)):
+    for split, count in (("train", 100), ("dev", 25)):
         examples = read_examples(asset(f"sst-{split}"), 5)
         chosen = [
             f"{label // 4} ||| {example.sentence}\n"
             for label in (0, 4)
-            for example in [e for e in examples if e.label == label and len(e.sentence) < 110][:count]
+            for example in [e for e in examples if e.label == label and len(e.sentence) < 80][:count]
         ]
         assert len(chosen) == 2 * count
         (tmp_path / f"{split}.txt").write_text("".join(chosen), encoding="utf-8")
@@ -251,4 +251,4 @@ def test_200_real_sentences_teach_a_real_model_more_than_the_majority(asset, tmp
     )
     assert result.returncode == 0, result.stderr
     accuracy = float(result.stdout.split("accuracy")[1].split()[0])
-    assert accuracy > 0.6  # the majority has 0.5; a standard error is 0.065
+    assert accuracy > 0.6  # the majority has 0.5; a standard error is 0.07

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ def run(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess:
     for name in ("run_llama.py", "sanity_check.py", "ckpt", "tokenizer"):
         if (ROOT / name).exists():
             (cwd / name).symlink_to(ROOT / name)
+    for name in ("rope", "llama", "sampling", "optimizer", "classifier", "lora"):
+        shutil.copy(ROOT / f"{name}.py", cwd)
     (cwd / "data").mkdir()
     for file in (ROOT / "data").glob("*"):
         if file.suffix == ".txt":

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from llamalab.errors import UserError
+from llamalab.files import write_tensors
 from lora import apply_lora, lora_layers
 
 FORMAT = "llamalab-adapter"
@@ -34,16 +32,7 @@ def save_adapter(model: nn.Module, path: str | Path) -> None:
         "alpha": first.alpha,
         "targets": sorted({name.split(".")[-1] for name in layers}),
     }
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        tensors = {name: tensor.detach().contiguous() for name, tensor in _adapter_tensors(model).items()}
-        save_file(tensors, temporary, metadata={"format": FORMAT, "settings": json.dumps(settings)})
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_tensors(path, _adapter_tensors(model), {"format": FORMAT, "settings": json.dumps(settings)})
 
 
 def load_adapter(model: nn.Module, path: str | Path) -> nn.Module:

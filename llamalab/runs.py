@@ -11,9 +11,7 @@ Every file but the log is replaced in one move; of the log, lines after the stat
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +19,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from llamalab import files
@@ -139,11 +136,11 @@ class Run:
                 else:
                     numbers.setdefault(str(index), {})[name] = value
         metadata = {"position": json.dumps(asdict(position)), "optimizer": json.dumps(numbers)}
-        _write(self.state_path, tensors, metadata)
+        files.write_tensors(self.state_path, tensors, metadata)
 
     def save_best(self, model: nn.Module) -> None:
         """Keep the weights that learn, as they are now."""
-        _write(self.best_path, learning(model), {})
+        files.write_tensors(self.best_path, learning(model), {})
 
     def load_best(self, model: nn.Module) -> None:
         """Put back the weights of the best epoch.
@@ -212,18 +209,6 @@ def _restore(
 def _copy(wanted: Mapping[str, torch.Tensor], stored: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in wanted.items():
         tensor.copy_(stored[name])
-
-
-def _write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-        os.replace(temporary, path)
-    except SafetensorError as error:
-        raise OSError(f"{path}: cannot be written ({error})") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

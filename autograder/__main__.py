@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import os
 import sys
@@ -34,12 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument("--track", help="the course; default: the handout's own")
     check.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     check.set_defaults(run=run_check)
-    if importlib.util.find_spec("autograder.instructor"):  # a handout has none
-        from autograder.instructor.commands import EXAMPLES as MORE
-        from autograder.instructor.commands import add_commands
-
-        add_commands(commands)
-        parser.epilog += MORE
+    for package in ("instructor", "grading"):  # a handout has neither
+        if importlib.util.find_spec(f"autograder.{package}"):
+            more = importlib.import_module(f"autograder.{package}.commands")
+            more.add_commands(commands)
+            parser.epilog += more.EXAMPLES
     options = parser.parse_args(arguments)
     try:
         return options.run(options)

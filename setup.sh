@@ -25,7 +25,7 @@ here and what is not. Run it again whenever you like: what is done is left alone
   --offline       use no network; packages then come from DIR, PIP_FIND_LINKS or what is installed already
   --python PATH   the Python to build on (3.11 or newer); otherwise python3.13, 3.12, 3.11, python3, python
   --no-model      leave out the 98 MB default model
-  --minimal       leave out requirements-dev.txt, which only this project's tests and benchmarks need
+  --minimal       leave out requirements-dev.txt, if there is one: only this project's own tests and benchmarks need it
 
 examples:
   bash setup.sh
@@ -194,7 +194,8 @@ PYTHON
 
 install_packages() {
     REQUIREMENTS=("$ROOT/requirements.txt")
-    [ -n "$MINIMAL" ] || REQUIREMENTS+=("$ROOT/requirements-dev.txt")
+    # A handout has none: it holds what a course may forbid.
+    [ -n "$MINIMAL" ] || [ ! -f "$ROOT/requirements-dev.txt" ] || REQUIREMENTS+=("$ROOT/requirements-dev.txt")
     local missing
     missing=$(unmet)
     if [ -z "$missing" ] && [ ! -e "$MARK" ]; then return; fi

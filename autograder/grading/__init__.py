@@ -1,1 +1,1 @@
-"""Grading a class: submissions that nobody trusts, marks that nobody can forge, pages that say what the class got wrong."""
+"""Grading a class: submissions nobody trusts, marks nobody can forge, pages on what the class got wrong."""

@@ -1,4 +1,4 @@
-"""The commands that grade a class: their arguments, and where each lives. Imports nothing heavy: `check` comes by too."""
+"""The commands that grade a class: their arguments, and where each lives. Imports nothing heavy: `check` is near."""
 
 from __future__ import annotations
 

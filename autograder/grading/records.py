@@ -21,9 +21,9 @@ class Record:
 
     Args:
         student: the student's name, as the submission's file or folder is called. Hostile text.
-        slug: names files and rows: ASCII letters, digits, ``.``, ``_`` and ``-``, different for every student of a class.
+        slug: names files and rows: ASCII letters, digits, ``.``, ``_`` and ``-``, different for every student.
         track: the course.
-        status: ``graded``; ``refused``, when the submission could not be opened safely; ``failed``, when grading it went
+        status: ``graded``; ``refused``, when the submission could not be opened safely; ``failed``, when grading went
             wrong on this side. The last two have no marks, and ``problem`` says why.
         source: the file or folder that was handed in, without its path.
         submission: sha256 of the student's files that count; of the refused file's bytes otherwise.

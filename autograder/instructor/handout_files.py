@@ -13,7 +13,6 @@ TOP = (
     "sanity_check.data",
     "setup.sh",
     "requirements.txt",
-    "requirements-dev.txt",
     "pyproject.toml",
     "checklist.md",
     "LICENSE",

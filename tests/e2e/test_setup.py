@@ -147,6 +147,12 @@ def test_a_ready_environment_is_kept_and_unreachable_assets_are_no_failure(ready
     assert f"cd {tmp_path}/my\\ project" in out
 
 
+def test_a_handout_has_no_requirements_of_the_projects_own(ready):
+    (ready / "requirements-dev.txt").unlink()
+    status, _, err = setup(ready, "--offline", "--no-model")
+    assert status == 0 and "installing" not in err and "requirements-dev.txt" not in err
+
+
 def test_no_model_leaves_the_model_out_and_a_mirror_is_taken_relative_to_the_caller(ready, tmp_path):
     (tmp_path / "usb").mkdir()
     (tmp_path / "usb" / "labels").write_bytes(labels := b'["bad", "good"]\n')

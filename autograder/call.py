@@ -15,6 +15,7 @@ import torch
 from autograder import protocol
 from autograder.submission_modules import ImportFailed, Submission
 
+ROOT = Path(__file__).resolve().parent.parent
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -46,7 +47,13 @@ def _outputs(request: protocol.Message) -> dict[str, Any]:
         for name, value in request.items()
         if name.startswith(protocol.INPUT)
     }
-    submission = Submission(request["student"], request["provided"], adapter.MODULES)
+    sources = {
+        name[len(protocol.SOURCE) :]: value.tobytes()
+        for name, value in request.items()
+        if name.startswith(protocol.SOURCE)
+    }
+    provided = {name: str(ROOT / file) for name, file in request["provided"].items()}
+    submission = Submission(request["student"], sources, provided, adapter.MODULES)
     outputs = adapter.run(submission, inputs)
     return {protocol.OUTPUT + name: _to_plain(name, value) for name, value in outputs.items()}
 
@@ -114,13 +121,13 @@ def _student_frames(error: BaseException, student: Mapping[str, str]) -> tuple[l
     files = set(student.values())
     stack = traceback.extract_tb(error.__traceback__)
     frames = [
-        [Path(frame.filename).name, frame.lineno or 0, frame.name, (frame.line or "")[:200]]
+        [frame.filename, frame.lineno or 0, frame.name, (frame.line or "")[:200]]
         for frame in stack
         if frame.filename in files
     ]
     if isinstance(error, SyntaxError) and error.filename in files:
         source = linecache.getline(error.filename, error.lineno or 0).strip()
-        frames.append([Path(error.filename).name, error.lineno or 0, "<module>", source[:200]])
+        frames.append([error.filename, error.lineno or 0, "<module>", source[:200]])
     return frames[-6:], bool(stack) and stack[-1].filename in files
 
 

@@ -6,10 +6,8 @@ import ast
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from autograder.submissions import Submission
+from autograder.submissions import LARGEST, Submission
 from autograder.tracks import Component, Track
-
-LARGEST = 1 << 20  # bytes of a source file that is worth reading
 
 
 def uses(track: Track, component: Component, modules: Collection[str], submission: Submission) -> tuple[str, ...]:

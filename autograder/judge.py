@@ -73,11 +73,18 @@ class Judge:
         variants = {
             variant: {name: value for name, value in expected.items() if not outputs or name in outputs}
             for variant, expected in self.expected(case).items()
-            if not accept or variant in accept
         }
-        words = feedback.difference(answer.outputs, variants, self.references.axes, atol, rtol)
-        if words:
+
+        def difference(names: Collection[str]) -> str | None:
+            some = {name: variants[name] for name in names}
+            return feedback.difference(answer.outputs, some, self.references.axes, atol, rtol)
+
+        accepted = [variant for variant in variants if not accept or variant in accept]
+        if words := difference(accepted):
             self._failed(case)
+            for other in variants.keys() - accepted:
+                if difference([other]) is None:
+                    words = f"right for {other!r}; this course asks for {' or '.join(map(repr, accepted))}"
             raise Finding("fail", words, answer.printed)
 
     def answer(self, case: str) -> dict[str, Any]:
@@ -147,7 +154,7 @@ class Judge:
     def _answer(self, case: str) -> Answer:
         """A case is run once, whichever tests ask for it."""
         if case not in self._results:
-            self._results[case] = self._run(self.inputs(case))
+            self._results[case] = self._run({**self.inputs(case), "causal": self.track.causal is not False})
             self._observed[case] = Observed(fingerprints.digest(self._results[case]), passed=True)
         result = self._results[case]
         if isinstance(result, Fault):

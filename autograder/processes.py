@@ -1,7 +1,8 @@
 """Worker side: one process per call, watched until it has answered, died or run out of time, then ended.
 
 A fork of the worker, which has torch loaded already; or, where there is no fork, a fresh process. Either runs
-``call.answer`` and writes one message. What it prints goes to a pipe of its own and is kept up to a limit.
+``call.answer`` and writes one message. What it prints goes to a pipe of its own and is kept up to a limit. In a sandbox
+the fork gives up its rights first (``confinement``), and whatever it left running or lying about is gone afterwards.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from autograder import call, protocol
+from autograder import call, confinement, protocol
 
 try:
     import resource
@@ -27,13 +28,15 @@ except ImportError:  # Windows
     resource = None
 
 PRINTED_KEPT = 8192  # bytes
+OPEN_FILES, FILE_SIZE, PROCESSES = 256, 64 << 20, 128  # what a call may have at once; processes in a sandbox only
+TICK = 0.02  # seconds between looks at a call
 START = 120.0  # seconds a fresh process may take to load torch
 ONCE = "--once"
 
 
 @dataclass
 class Ended:
-    """How a call ended: ``answered``, or before that ``exited``, ``signalled``, ``timeout`` or ``too_large``."""
+    """How a call ended: ``answered``, or else ``exited``, ``signalled``, ``timeout``, ``too_large`` or ``memory``."""
 
     how: str = "timeout"
     status: int = 0
@@ -66,8 +69,12 @@ class Ended:
         }
 
 
-def run_in_fork(request: protocol.Message, private: tuple[int, ...]) -> Ended:
-    """Answer a request in a fork that has lost the file descriptors ``private``."""
+def run_in_fork(request: protocol.Message, private: tuple[int, ...], confined: bool) -> Ended:
+    """Answer a request in a fork that has lost the file descriptors ``private``.
+
+    Args:
+        confined: this is the first process of the namespaces of ``confinement.enter``.
+    """
     answer_in, answer_out = os.pipe()
     printed_in, printed_out = os.pipe()
     pid = os.fork()
@@ -78,6 +85,10 @@ def run_in_fork(request: protocol.Message, private: tuple[int, ...]) -> Ended:
                 os.close(descriptor)
             redirect_standard_streams(printed_out)
             limit(request)
+            if confined:
+                os.chdir("/tmp")
+                _lower(resource.RLIMIT_NPROC, PROCESSES)
+                confinement.give_up_rights()
             write_all(answer_out, call.answer(request))
             os._exit(0)
         except BaseException:
@@ -88,27 +99,35 @@ def run_in_fork(request: protocol.Message, private: tuple[int, ...]) -> Ended:
     os.close(printed_out)
     ended = Ended()
     try:
-        _watch(ended, pid, answer_in, printed_in, time.monotonic() + request["timeout"])
+        _watch(ended, pid, answer_in, printed_in, request, confined)
     finally:
         os.close(answer_in)
         os.close(printed_in)
     return ended
 
 
-def _watch(ended: Ended, pid: int, answer_in: int, printed_in: int, deadline: float) -> None:
+def _watch(ended: Ended, pid: int, answer_in: int, printed_in: int, request: protocol.Message, confined: bool) -> None:
     """Collect a child's answer and output, then end it. Its exit counts only once its pipes are empty."""
+    deadline = time.monotonic() + request["timeout"]
+    baseline = confinement.resident() if confined else 0
     status = None
     with selectors.DefaultSelector() as selector:
         selector.register(answer_in, selectors.EVENT_READ, ended.keep_answer)
         selector.register(printed_in, selectors.EVENT_READ, ended.keep_printed)
         while ended.how == "timeout" and time.monotonic() < deadline:
-            read_something = _read_ready(selector, timeout=0.02)
+            read_something = _read_ready(selector, timeout=TICK)
             if status is None:
                 finished, code = os.waitpid(pid, os.WNOHANG)
                 status = os.waitstatus_to_exitcode(code) if finished else None
             elif not read_something:
                 ended.died(status)
-        _kill(pid, reaped=status is not None)
+            if confined and not read_something and confinement.memory_in_use(baseline) > request["memory"]:
+                ended.how = "memory"
+        if confined:
+            confinement.clear()
+        else:
+            _kill(pid, reaped=status is not None)
+            confinement.end_descendants()
         _read_ready(selector, timeout=0)  # what was printed last
 
 
@@ -212,7 +231,7 @@ def redirect_standard_streams(descriptor: int) -> None:
 
 
 def limit(request: protocol.Message) -> None:
-    """Memory (``request["memory"]`` bytes more than now) and processor time of this process, where the system can."""
+    """Limit this process where the system can: ``request["memory"]`` bytes more than now, processor time, files."""
     if resource is None:
         return
     try:
@@ -223,6 +242,8 @@ def limit(request: protocol.Message) -> None:
     _lower(resource.RLIMIT_AS, used + request["memory"])
     _lower(resource.RLIMIT_CPU, int(request["timeout"]) * 4 + 10)
     _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
+    _lower(resource.RLIMIT_FSIZE, FILE_SIZE)
 
 
 def _lower(kind: int, value: int) -> None:

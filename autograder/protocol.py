@@ -37,7 +37,7 @@ DTYPES = {
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
-INPUT, OUTPUT = "in.", "out."  # how the names of an adapter's inputs and outputs begin in a message
+INPUT, OUTPUT, SOURCE = "in.", "out.", "source."  # how names begin: of inputs, outputs and student files
 
 Message = Mapping[str, Any]
 

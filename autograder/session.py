@@ -17,9 +17,11 @@ import numpy as np
 
 from autograder import protocol
 from autograder.submissions import Submission
+from autograder.worker_options import NO_FORK
 from llamalab.errors import UserError
 
 WORKER = Path(__file__).with_name("worker.py")
+PLAIN_COMMAND = (sys.executable, "-E", "-P", str(WORKER))
 KINDS = ("todo", "import_error", "memory", "bad_answer", "error")
 KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "HOME", "LANG")
 ENVELOPE = protocol.Limits(total=protocol.Limits().total + (4 << 20))
@@ -77,19 +79,23 @@ class Fault:
 class Session:
     """A running worker. Starts at once and does not wait: torch loads while the caller goes on.
 
+    It serves any number of submissions, one after the other, each in processes that know nothing of the others.
+
     Args:
         limits: of one call.
-        command_prefix: put before the worker's command, for instance the arguments of a sandbox.
+        command: starts the worker, in a sandbox for instance; this Python and no sandbox if not given.
         fork: False takes a fresh process per call even where fork exists.
     """
 
-    def __init__(self, limits: Limits = Limits(), command_prefix: Sequence[str] = (), fork: bool = True) -> None:
+    def __init__(self, limits: Limits = Limits(), command: Sequence[str] = PLAIN_COMMAND, fork: bool = True) -> None:
         self.limits = limits
-        self._command = [*command_prefix, sys.executable, "-E", "-P", str(WORKER), *([] if fork else ["--no-fork"])]
+        self._command = [*command, *([] if fork else [NO_FORK])]
         self._start_allowance = limits.start if fork and hasattr(os, "fork") else 2 * limits.start
         self._folder = tempfile.TemporaryDirectory(prefix="llamalab-")
         self._process: subprocess.Popen | None = None
-        self._ready = False
+        self._submission: Submission | None = None
+        self._sources: dict[str, bytes] = {}
+        self._ready = self._answered = False
         self._start()
 
     def __enter__(self) -> Session:
@@ -117,12 +123,14 @@ class Session:
             UserError: the worker itself does not start.
         """
         seconds = seconds or self.limits.seconds
+        self._turn_to(submission)
         request = {
             "adapter": adapter,
-            "student": {name: str(path) for name, path in submission.student.items()},
-            "provided": {name: str(path) for name, path in submission.provided.items()},
+            "student": {name: path.name for name, path in submission.student.items()},
+            "provided": submission.provided,
             "timeout": seconds,
             "memory": self.limits.memory,
+            **{protocol.SOURCE + name: np.frombuffer(text, dtype="u1") for name, text in self._sources.items()},
             **{protocol.INPUT + name: value for name, value in inputs.items()},
         }
         self._wait_until_ready()
@@ -130,6 +138,19 @@ class Session:
         if ended is None:
             return Fault("crashed", "it took the process that watches it down with it")
         return _understand(ended, seconds, self.limits)
+
+    def _turn_to(self, submission: Submission) -> None:
+        """Have the worker forget the submission before, if it was another."""
+        sources = submission.sources()
+        if (submission, sources) == (self._submission, self._sources):
+            return
+        self._submission, self._sources = submission, sources
+        if self._process is not None and self._answered and self._send({"end": True}):
+            self._ready = self._answered = False
+            if self._receive(self.limits.start) == {"ready": True}:
+                self._ready = True
+            else:
+                self._stop()
 
     def _start(self) -> None:
         environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
@@ -164,16 +185,23 @@ class Session:
 
     def _exchange(self, request: protocol.Message, patience: float) -> dict[str, Any] | None:
         """Send a request and receive how it ended; None, and no worker any more, if the worker fails at that."""
-        try:
-            self._process.stdin.write(protocol.encode(request))
-            self._process.stdin.flush()
-        except OSError:
-            self._stop()
+        if not self._send(request):
             return None
         ended = self._receive(patience)
+        self._answered = ended is not None
         if ended is None:
             self._stop()
         return ended
+
+    def _send(self, message: protocol.Message) -> bool:
+        """Send a message; False, and no worker any more, if it cannot be reached."""
+        try:
+            self._process.stdin.write(protocol.encode(message))
+            self._process.stdin.flush()
+        except OSError:
+            self._stop()
+            return False
+        return True
 
     def _receive(self, patience: float) -> dict[str, Any] | None:
         """The worker's next message, or None: it died, talks nonsense, or was killed after ``patience`` seconds."""
@@ -209,6 +237,8 @@ def _understand(ended: Mapping[str, Any], seconds: float, limits: Limits) -> Ans
     text = readable(printed.tobytes())
     if how == "timeout":
         return Fault("timeout", f"no answer within {seconds:g} s", printed=text)
+    if how == "memory":
+        return Fault("memory", _memory_words(limits), printed=text)
     if how == "signalled":
         return Fault("crashed", f"killed by {_signal_name(status)}", printed=text)
     if how == "exited":
@@ -225,12 +255,16 @@ def _understand(ended: Mapping[str, Any], seconds: float, limits: Limits) -> Ans
     return _fault(message, text, limits)
 
 
+def _memory_words(limits: Limits) -> str:
+    return f"needs more than {limits.memory >> 20} MB of memory"
+
+
 def _fault(message: Mapping[str, Any], printed: str, limits: Limits) -> Fault:
     kind, words, frames = message.get("kind"), message.get("message"), message.get("frames")
     if kind not in KINDS or not isinstance(words, str) or not isinstance(frames, list):
         return Fault("bad_answer", "the answer is malformed", printed=printed)
     if kind == "memory":
-        words = f"needs more than {limits.memory >> 20} MB of memory"
+        words = _memory_words(limits)
     return Fault(kind, readable(words[:1000]), tuple(filter(None, map(_frame, frames[:10]))), printed)
 
 

@@ -10,9 +10,9 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import linecache
 import sys
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -29,14 +29,21 @@ class Submission:
     """The student's modules as one component sees them. One per process: it changes how ``import`` works.
 
     Args:
-        student: file of every module that a student writes; it need not exist.
+        student: file name of every module that a student writes.
+        sources: the text of those that were handed in. They are run from memory and lie in no folder.
         provided: file of every module that is handed out complete.
         wanted: the student modules that this component is about; the others become stand-ins.
     """
 
-    def __init__(self, student: Mapping[str, str], provided: Mapping[str, str], wanted: Collection[str]) -> None:
+    def __init__(
+        self,
+        student: Mapping[str, str],
+        sources: Mapping[str, bytes],
+        provided: Mapping[str, str],
+        wanted: Collection[str],
+    ) -> None:
         self.student = student
-        self._finder = _Finder(student, provided, wanted)
+        self._finder = _Finder(student, sources, provided, wanted)
         sys.meta_path.insert(0, self._finder)
 
     def module(self, name: str) -> ModuleType:
@@ -48,7 +55,7 @@ class Submission:
         try:
             return importlib.import_module(name)
         except BaseException as error:  # a submission may well call sys.exit() or raise KeyboardInterrupt
-            raise ImportFailed(Path(self.student[name]).name) from error
+            raise ImportFailed(self.student[name]) from error
 
     def stand_in(self, name: str, **attributes: Any) -> None:
         """Give a module's stand-in some names that work, such as ``load_pretrained``. Call it before ``module``."""
@@ -56,8 +63,14 @@ class Submission:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    def __init__(self, student: Mapping[str, str], provided: Mapping[str, str], wanted: Collection[str]) -> None:
-        self.student, self.provided, self.wanted = student, provided, wanted
+    def __init__(
+        self,
+        student: Mapping[str, str],
+        sources: Mapping[str, bytes],
+        provided: Mapping[str, str],
+        wanted: Collection[str],
+    ) -> None:
+        self.student, self.sources, self.provided, self.wanted = student, sources, provided, wanted
         self.attributes: dict[str, dict[str, Any]] = {}
 
     def find_spec(self, fullname, path=None, target=None):
@@ -65,21 +78,36 @@ class _Finder(importlib.abc.MetaPathFinder):
             loader = _StandInLoader(self.attributes.get(fullname, {}))
             return importlib.machinery.ModuleSpec(fullname, loader)
         if fullname in self.student:
-            file = self.student[fullname]
-            if not Path(file).is_file():
-                raise ModuleNotFoundError(f"{Path(file).name} is missing")
-            return importlib.util.spec_from_file_location(fullname, file, loader=_SourceLoader(fullname, file))
+            if fullname not in self.sources:
+                raise ModuleNotFoundError(f"{self.student[fullname]} is missing")
+            return importlib.machinery.ModuleSpec(
+                fullname, _SourceLoader(self.student[fullname], self.sources[fullname]), origin=self.student[fullname]
+            )
         if fullname in self.provided:
             return importlib.util.spec_from_file_location(fullname, self.provided[fullname])
         return None
 
 
-class _SourceLoader(importlib.machinery.SourceFileLoader):
-    """Compiles the source itself: a cached .pyc may be stale, or not what the source says."""
+class _SourceLoader(importlib.abc.InspectLoader):
+    """Runs a module from its text; tracebacks and ``inspect`` find its lines."""
+
+    def __init__(self, file: str, source: bytes) -> None:
+        self.file, self.source = file, source
+
+    def get_source(self, fullname):
+        return importlib.util.decode_source(self.source)
 
     def get_code(self, fullname):
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
+        return self.source_to_code(self.source, self.file)
+
+    def exec_module(self, module):
+        module.__file__ = self.file
+        try:
+            lines = self.get_source(module.__name__).splitlines(keepends=True)
+            linecache.cache[self.file] = (len(self.source), None, lines, self.file)
+        except (SyntaxError, UnicodeDecodeError):
+            pass  # compiling it says why
+        super().exec_module(module)
 
 
 class _StandInLoader(importlib.abc.Loader):

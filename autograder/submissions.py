@@ -8,6 +8,7 @@ from pathlib import Path
 from autograder.tracks import Track
 from llamalab.errors import UserError
 
+LARGEST = 1 << 20  # bytes of a source file
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -17,11 +18,11 @@ class Submission:
 
     Args:
         student: file of each module that a student writes; a missing one is found out when it is imported.
-        provided: file of each module that is handed out complete.
+        provided: file of each module that is handed out complete, from this project's folder.
     """
 
     student: dict[str, Path]
-    provided: dict[str, Path]
+    provided: dict[str, str]
 
     @classmethod
     def of(cls, track: Track, folder: Path) -> Submission:
@@ -35,6 +36,24 @@ class Submission:
         if not any(path.is_file() for path in student.values()):
             files = ", ".join(track.student_files)
             raise UserError(f"{folder} has none of the files of a submission ({files}); name the folder that has them")
-        provided = {Path(file).stem: ROOT / file for file in track.provided_files}
-        provided["llamalab"] = ROOT / "llamalab" / "__init__.py"
+        provided = {Path(file).stem: file for file in track.provided_files}
+        provided["llamalab"] = "llamalab/__init__.py"
         return cls(student, provided)
+
+    def sources(self) -> dict[str, bytes]:
+        """The content of every student file that is there, by module.
+
+        Raises:
+            UserError: one cannot be read, or is far too large for source code.
+        """
+        found = {}
+        for module, path in self.student.items():
+            if not path.is_file():
+                continue
+            try:
+                if path.stat().st_size > LARGEST:
+                    raise UserError(f"{path} has {path.stat().st_size:,} bytes; a source file may have {LARGEST:,}")
+                found[module] = path.read_bytes()
+            except OSError as error:
+                raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        return found

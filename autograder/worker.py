@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,25 +18,55 @@ sys.path.insert(0, ROOT)
 sys.dont_write_bytecode = True
 import torch  # noqa: E402  loaded once, for every fork
 
-from autograder import call, processes, protocol  # noqa: E402
+from autograder import call, confinement, processes, protocol  # noqa: E402
+from autograder.worker_options import CONFINED, NO_FORK, PRELOAD  # noqa: E402
 
 sys.path.remove(ROOT)  # or `import llama` could find this tree's own
 
-NO_FORK = "--no-fork"
+OVER = 3  # exit status of a process that has seen the stream end
 
 
-def serve(requests: BinaryIO, results: BinaryIO, fork: bool) -> None:
-    """Say that torch is loaded, then answer requests until the stream ends."""
+def serve_submissions(requests: BinaryIO, results: BinaryIO, confined: bool) -> int:
+    """Fork a process for each submission; the exit status of the first that does not end as it should.
+
+    What a submission answered must not lie in the memory that the next one's processes are forked from.
+    """
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                if confined:
+                    confinement.enter()
+                else:
+                    confinement.adopt_orphans()
+                    confinement.hide()
+                status = serve(requests, results, fork=True, confined=confined)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        _, code = os.waitpid(pid, 0)
+        if code != 0:
+            return os.waitstatus_to_exitcode(code)
+
+
+def serve(requests: BinaryIO, results: BinaryIO, fork: bool, confined: bool = False) -> int:
+    """Say that torch is loaded, then answer requests: 0 at the end of a submission, ``OVER`` at that of the stream."""
     _send(results, {"ready": True})
     prepared: set[str] = set()
     while True:
         try:
             request = protocol.read(requests)
         except EOFError:
-            return
+            return OVER
+        if "end" in request:
+            return 0
         if fork:
-            _prepare(request["adapter"], prepared)
-            ended = processes.run_in_fork(request, private=(requests.fileno(), results.fileno()))
+            if request["adapter"] not in prepared:
+                prepared.add(request["adapter"])
+                _prepare(request["adapter"])
+            ended = processes.run_in_fork(request, (requests.fileno(), results.fileno()), confined)
         else:
             ended = processes.run_in_fresh_process(request, __file__)
         _send(results, ended.message())
@@ -46,23 +77,30 @@ def _send(results: BinaryIO, message: protocol.Message) -> None:
     results.flush()
 
 
-def _prepare(name: str, prepared: set[str]) -> None:
+def _prepare(name: str) -> None:
     """Import an adapter, and what it says torch would otherwise import late, before the first fork that needs it."""
-    if name not in prepared:
-        prepared.add(name)
-        adapter = call.load_adapter(name)
-        if hasattr(adapter, "preload"):
-            adapter.preload()
+    adapter = call.load_adapter(name)
+    if hasattr(adapter, "preload"):
+        adapter.preload()
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     if processes.ONCE in arguments:
         processes.answer_once()
     requests, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     processes.redirect_standard_streams(2)
-    serve(requests, results, fork=hasattr(os, "fork") and NO_FORK not in arguments)
+    if NO_FORK in arguments or not hasattr(os, "fork"):
+        while serve(requests, results, fork=False) != OVER:
+            pass
+        return OVER
+    if CONFINED in arguments:
+        confinement.leave_root()
+    for argument in arguments:
+        if argument.startswith(PRELOAD):
+            _prepare(argument.removeprefix(PRELOAD))
+    return serve_submissions(requests, results, CONFINED in arguments)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -270,16 +270,9 @@ def test_a_fresh_process_gives_the_same(tmp_path):
         assert session.call(submission_in(tmp_path), "rope", INPUTS, seconds=0.5).kind == "timeout"
 
 
-def test_a_command_prefix_is_put_before_the_worker(tmp_path):
-    (tmp_path / "rope.py").write_text(RIGHT)
-    wrapper = [sys.executable, "-c", "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"]
-    with Session(command_prefix=wrapper) as session:
-        assert isinstance(session.call(submission_in(tmp_path), "rope", INPUTS), Answer)
-
-
 def test_a_worker_that_does_not_start_is_explained(tmp_path):
     (tmp_path / "rope.py").write_text(RIGHT)
-    with Session(command_prefix=[sys.executable, "-c", "raise SystemExit('no sandbox here')"]) as session:
+    with Session(command=[sys.executable, "-c", "raise SystemExit('no sandbox here')"]) as session:
         with pytest.raises(UserError, match="no sandbox here"):
             session.call(submission_in(tmp_path), "rope", INPUTS)
 

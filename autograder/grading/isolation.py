@@ -1,0 +1,116 @@
+"""What stands between a submission and this machine: how a worker is started for code that nobody trusts.
+
+``bubblewrap``
+    A sandbox: no network, nothing of the system writable, only Python, its packages and the worker's own files visible,
+    no capabilities, an empty environment, processes that see only each other. ``confinement`` puts walls around every
+    submission inside it. References, gradebook, other submissions and the instructor's files are not there at all.
+``process``
+    A process of its own with limits on time and memory, as in a student's own ``check``. It can read what the user can
+    read, and reach the network.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from autograder.session import PLAIN_COMMAND, Limits, Session
+from autograder.submissions import ROOT
+from autograder.tracks import Track
+from autograder.worker_options import CONFINED, PRELOAD
+from llamalab.errors import UserError
+
+KINDS = ("bubblewrap", "process")
+INSTALL = "install it (Debian, Ubuntu: apt install bubblewrap) and see `python -m autograder doctor`"
+ELSEWHERE = "or take --isolation=process if you trust every submission"
+
+PROJECT, ENVIRONMENT = Path("/project"), Path("/environment")  # where the sandbox has these folders
+WORKER_FILES = (
+    *("__init__.py", "adapters", "call.py", "confinement.py", "processes.py", "protocol.py", "seccomp.py"),
+    *("submission_modules.py", "worker.py", "worker_options.py"),
+)
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+LIBRARY_CACHE = "/etc/ld.so.cache"
+VARIABLES = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/tmp",
+    "TMPDIR": "/tmp",
+    "USER": "student",
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "PYTHONHASHSEED": "0",
+}
+
+
+def session(kind: str, track: Track, components: Iterable[str], limits: Limits | None = None) -> Session:
+    """Start a worker.
+
+    Args:
+        kind: one of ``KINDS``.
+        components: whose adapters are loaded at once, rather than for every submission anew.
+
+    Raises:
+        UserError: there is no bubblewrap, or no such kind.
+    """
+    limits = limits or Limits()
+    preload = [PRELOAD + name for name in components]
+    if kind == "process":
+        return Session(limits, [*PLAIN_COMMAND, *preload])
+    if kind != "bubblewrap":
+        raise UserError(f"there is no isolation {kind!r}; there are {', '.join(KINDS)}")
+    return Session(limits, [*sandbox(track), CONFINED, *preload])
+
+
+def sandbox(track: Track) -> list[str]:
+    """The command that starts a worker in bubblewrap.
+
+    Raises:
+        UserError: bubblewrap is not installed, or this is not Linux.
+    """
+    program = shutil.which("bwrap")
+    if program is None or sys.platform != "linux":
+        raise UserError(f"untrusted code needs bubblewrap, which is not here; {INSTALL}, {ELSEWHERE}")
+    python = ENVIRONMENT / Path(sys.executable).relative_to(sys.prefix)
+    return [
+        program,
+        *("--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
+        *("--unshare-cgroup-try", "--hostname", "sandbox", "--clearenv"),
+        *(part for name, value in VARIABLES.items() for part in ("--setenv", name, value)),
+        *_user(),
+        *("--dev", "/dev", "--tmpfs", "/tmp"),
+        *_read_only(track),
+        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"),
+        *(str(python), "-E", "-P", str(PROJECT / "autograder" / "worker.py")),
+    ]
+
+
+def _user() -> Sequence[str]:
+    """Nobody inside. A namespace of root's would still be root outside, so the worker itself leaves root behind."""
+    if os.geteuid() == 0:
+        return ("--dir", "/proc")  # the worker mounts it: bubblewrap's, made by root, could not be mounted again
+    return ("--unshare-user", "--uid", "65534", "--gid", "65534", "--proc", "/proc")
+
+
+def _read_only(track: Track) -> Iterator[str]:
+    """Arguments that show the system's libraries, Python, its packages, and the files a worker needs."""
+    shown = {Path(folder): folder for folder in SYSTEM if os.path.isdir(folder) and not os.path.islink(folder)}
+    if os.path.exists(LIBRARY_CACHE):
+        shown[Path(LIBRARY_CACHE)] = LIBRARY_CACHE
+    base = os.path.realpath(sys.base_prefix)
+    if not any(Path(base).is_relative_to(folder) for folder in shown):
+        shown[Path(base)] = base
+    shown[ENVIRONMENT] = sys.prefix
+    for name in (*(f"autograder/{file}" for file in WORKER_FILES), "llamalab", *track.provided_files):
+        shown[PROJECT / name] = str(ROOT / name)
+    for folder in SYSTEM:
+        if os.path.islink(folder):
+            yield from ("--symlink", os.readlink(folder), folder)
+    for folder in dict.fromkeys(parent for target in shown for parent in reversed(target.parents)):
+        yield from ("--perms", "0755", "--dir", str(folder))
+    for target, source in shown.items():
+        yield from ("--ro-bind", source, str(target))

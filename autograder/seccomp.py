@@ -1,0 +1,112 @@
+"""Worker side, Linux: the system calls that student code is refused, as a seccomp filter.
+
+They answer "operation not permitted": what reaches into other processes, makes namespaces or mounts, holds memory that
+no limit counts (memfd, System V shared memory, kernel keys), or is a large and seldom used part of the kernel. Sockets
+exist only for the families of an ordinary network, of which the sandbox has none: ``AF_VSOCK``, for one, would reach
+the host of a virtual machine whatever the network namespace. The format is that of Linux's ``seccomp_filter.rst``
+and ``bpf.h``.
+"""
+
+from __future__ import annotations
+
+import errno
+import platform
+import struct
+from collections.abc import Sequence
+
+# Name: number on x86_64, number on aarch64.
+REFUSED = {
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fspick": (433, 433),
+    "mount_setattr": (442, 442),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "keyctl": (250, 219),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
+    "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265),
+    "personality": (135, 92),
+    "syslog": (103, 116),
+    "kexec_load": (246, 104),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "delete_module": (176, 106),
+}
+CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
+NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW... flag that clone takes
+FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6
+
+ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH_...
+X32 = 0x40000000  # a second numbering of the calls of x86_64
+
+LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; the low half of an argument
+ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
+
+Instruction = tuple[int, int, int, int]  # code, steps if true, steps if false, value
+
+
+def program(machine: str = "") -> bytes | None:
+    """The filter's instructions for a machine (this one, if none is named); None for one that is not in the table."""
+    machine = machine or platform.machine()
+    if machine not in ARCHITECTURES:
+        return None
+    column, architecture = ARCHITECTURES[machine]
+    refuse, absent = REFUSE | errno.EPERM, REFUSE | errno.ENOSYS
+    lines: list[Instruction] = [
+        (LOAD, 0, 0, ARCHITECTURE),
+        (EQUAL, 1, 0, architecture),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
+        (AT_LEAST, 0, 1, X32),
+        (RETURN, 0, 0, refuse),
+        (EQUAL, 0, 1, CLONE3[column]),  # its flags lie in memory; the C library then takes clone
+        (RETURN, 0, 0, absent),
+    ]
+    for numbers in REFUSED.values():
+        lines += [(EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, refuse)]
+    lines += [
+        (EQUAL, 0, 4, CLONE[column]),
+        (LOAD, 0, 0, FIRST_ARGUMENT),
+        (ANY_BIT, 0, 1, NEW_NAMESPACES),
+        (RETURN, 0, 0, refuse),
+        (RETURN, 0, 0, ALLOW),
+        (EQUAL, 1, 0, SOCKET[column]),
+        (RETURN, 0, 0, ALLOW),
+        (LOAD, 0, 0, FIRST_ARGUMENT),
+    ]
+    for family in FAMILIES:
+        lines += [(EQUAL, 0, 1, family), (RETURN, 0, 0, ALLOW)]
+    lines.append((RETURN, 0, 0, refuse))
+    return _packed(lines)
+
+
+def _packed(lines: Sequence[Instruction]) -> bytes:
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)

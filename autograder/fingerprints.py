@@ -19,7 +19,14 @@ from autograder.session import Answer, Fault
 
 PLACES = 48
 DRAWS = "counts"
-UNTELLING = ("timeout:", "crashed:", "memory:", "import_error:", "todo:")  # faults that very different code shares
+UNTELLING = (
+    "timeout:",
+    "not_run:",
+    "crashed:",
+    "memory:",
+    "import_error:",
+    "todo:",
+)  # faults that very different code shares
 NEAR = 0.05  # of the way from the right answer to the misconception's
 
 

@@ -93,7 +93,15 @@ def load(component: str) -> References:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = path_of(component)
+    return read(component, path_of(component))
+
+
+def read(component: str, path: Path) -> References:
+    """Read a component's references from a file.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
     if not path.is_file():
         raise UserError(f"{path} is missing; without it {component} cannot be checked. Take it from the handout again")
     try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +38,15 @@ class Limits:
         seconds: of wall time, once torch is loaded.
         memory: bytes beyond what torch itself takes.
         start: seconds that loading torch may take.
+        timeouts: calls of one adapter that may run out of time; the others are then not run.
+        total: seconds of wall time for all calls of one submission; what comes later is not run.
     """
 
     seconds: float = 10.0
     memory: int = 1 << 30
     start: float = 120.0
+    timeouts: int = 2
+    total: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ class Frame:
 class Fault:
     """A call without an answer.
 
-    ``kind`` is ``todo``, ``error``, ``import_error``, ``timeout``, ``memory``, ``crashed`` or ``bad_answer``.
+    ``kind`` is ``todo``, ``error``, ``import_error``, ``timeout``, ``memory``, ``crashed``, ``bad_answer`` or
+    ``not_run``.
     """
 
     kind: str
@@ -95,6 +103,7 @@ class Session:
         self._process: subprocess.Popen | None = None
         self._submission: Submission | None = None
         self._sources: dict[str, bytes] = {}
+        self._used, self._timeouts = 0.0, Counter()
         self._ready = self._answered = False
         self._start()
 
@@ -124,6 +133,8 @@ class Session:
         """
         seconds = seconds or self.limits.seconds
         self._turn_to(submission)
+        if reason := self._exhausted(adapter):
+            return Fault("not_run", f"not run: {reason}")
         request = {
             "adapter": adapter,
             "student": {name: path.name for name, path in submission.student.items()},
@@ -134,10 +145,22 @@ class Session:
             **{protocol.INPUT + name: value for name, value in inputs.items()},
         }
         self._wait_until_ready()
+        started = time.monotonic()
         ended = self._exchange(request, seconds + self._start_allowance)
+        self._used += time.monotonic() - started
         if ended is None:
             return Fault("crashed", "it took the process that watches it down with it")
-        return _understand(ended, seconds, self.limits)
+        result = _understand(ended, seconds, self.limits)
+        self._timeouts[adapter] += isinstance(result, Fault) and result.kind == "timeout"
+        return result
+
+    def _exhausted(self, adapter: str) -> str:
+        """Why a submission gets no more calls of an adapter; empty if it does."""
+        if self._timeouts[adapter] >= self.limits.timeouts:
+            return f"{self._timeouts[adapter]} calls before this one took longer than {self.limits.seconds:g} s"
+        if self._used > self.limits.total:
+            return f"everything before this took {self._used:.0f} s, and {self.limits.total:g} s are allowed"
+        return ""
 
     def _turn_to(self, submission: Submission) -> None:
         """Have the worker forget the submission before, if it was another."""
@@ -145,6 +168,7 @@ class Session:
         if (submission, sources) == (self._submission, self._sources):
             return
         self._submission, self._sources = submission, sources
+        self._used, self._timeouts = 0.0, Counter()
         if self._process is not None and self._answered and self._send({"end": True}):
             self._ready = self._answered = False
             if self._receive(self.limits.start) == {"ready": True}:

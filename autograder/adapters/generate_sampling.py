@@ -23,10 +23,14 @@ def run(submission: Submission, inputs: dict[str, Any]) -> dict[str, Any]:
     """``counts`` (groups, V): how often each rank was drawn in the contexts of each group.
 
     ``idx`` (B, T) has the prompts, which are continued one at a time if ``alone``, as one batch otherwise; ``group``
-    (rows of the table,) is the group of each row's logits.
+    (rows of the table,) is the group of each row's logits. With ``first_alone``, only so many of those that are alone
+    are, and the others are one batch.
     """
     llama = context_table.model(submission, inputs)
-    batches = inputs["idx"].split(1) if inputs["alone"] else [inputs["idx"]]
+    B = len(inputs["idx"])
+    alone = inputs.get("first_alone", B) if inputs["alone"] else 0
+    sizes = [1] * alone + [B - alone] * (alone < B)
+    batches = inputs["idx"].split(sizes)
     texts = torch.cat([_text(context_table.generate(llama, idx, inputs), idx, inputs) for idx in batches])
     return {"counts": _counts(texts, inputs)}
 

@@ -128,20 +128,18 @@ def give_up_rights() -> None:
 
 def memory_in_use(baseline: int) -> int:
     """Bytes that the other processes of this namespace hold, each beyond a ``baseline`` that a fork shares."""
-    total = 0
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and entry != "1":
-            total += max(0, resident(entry) - baseline)
-    return total
+    processes = [entry for entry in os.listdir("/proc") if entry.isdigit() and entry != "1"]
+    return sum(max(0, own_memory(entry) - baseline) for entry in processes)
 
 
-def resident(process: str = "self") -> int:
-    """Bytes of memory that a process holds; 0 once it is gone."""
+def own_memory(process: str = "self") -> int:
+    """Bytes that a process holds and that no file backs; 0 once it is gone."""
     try:
-        with open(f"/proc/{process}/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    except (OSError, IndexError):
+        with open(f"/proc/{process}/status") as file:
+            lines = [line.split() for line in file if line.startswith(("RssAnon:", "RssShmem:"))]
+    except OSError:
         return 0
+    return sum(int(kilobytes) << 10 for _, kilobytes, _ in lines)
 
 
 class _Program(ctypes.Structure):

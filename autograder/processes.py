@@ -109,7 +109,7 @@ def run_in_fork(request: protocol.Message, private: tuple[int, ...], confined: b
 def _watch(ended: Ended, pid: int, answer_in: int, printed_in: int, request: protocol.Message, confined: bool) -> None:
     """Collect a child's answer and output, then end it. Its exit counts only once its pipes are empty."""
     deadline = time.monotonic() + request["timeout"]
-    baseline = confinement.resident() if confined else 0
+    baseline = confinement.own_memory() if confined else 0
     status = None
     with selectors.DefaultSelector() as selector:
         selector.register(answer_in, selectors.EVENT_READ, ended.keep_answer)

@@ -24,8 +24,10 @@ from autograder.worker_options import CONFINED, PRELOAD
 from llamalab.errors import UserError
 
 KINDS = ("bubblewrap", "process")
-INSTALL = "install it (Debian, Ubuntu: apt install bubblewrap) and see `python -m autograder doctor`"
-ELSEWHERE = "or take --isolation=process if you trust every submission"
+ADVICE = (
+    "Install bubblewrap (Debian, Ubuntu: apt install bubblewrap) on a Linux that allows user namespaces and see "
+    "`python -m autograder doctor`, or take --isolation=process if you trust every submission"
+)
 
 PROJECT, ENVIRONMENT = Path("/project"), Path("/environment")  # where the sandbox has these folders
 WORKER_FILES = (
@@ -74,7 +76,7 @@ def sandbox(track: Track) -> list[str]:
     """
     program = shutil.which("bwrap")
     if program is None or sys.platform != "linux":
-        raise UserError(f"untrusted code needs bubblewrap, which is not here; {INSTALL}, {ELSEWHERE}")
+        raise UserError(f"untrusted code needs bubblewrap, which is not here. {ADVICE}")
     python = ENVIRONMENT / Path(sys.executable).relative_to(sys.prefix)
     return [
         program,

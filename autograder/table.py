@@ -11,17 +11,22 @@ OTHERS, PRINTED_LINES = 3, 10
 
 def table(results: Results) -> str:
     """Every row, and the sum if it is over more than one component."""
-    lines = [line for component in results.components for line in rows(component)]
+    told: dict[str, str] = {}
+    lines = [line for component in results.components for line in rows(component, told)]
     if sum(component.points > 0 for component in results.components) > 1:
         lines.append(f"{'total':<{NAME}}{_score(results.earned, results.points)}")
     return "\n".join(lines) + "\n"
 
 
-def rows(component: ComponentResult) -> list[str]:
-    """A component's line, then its explanation under the last column."""
+def rows(component: ComponentResult, told: dict[str, str] | None = None) -> list[str]:
+    """A component's line, then its explanation under the last column.
+
+    Args:
+        told: components by the error that they were stopped by, to be told once; grows.
+    """
     score = _score(component.earned, component.points) if component.points else ""
     start = f"{component.name:<{NAME}}{score:<{SCORE}}{component.state:<{STATE}}"
-    explanation = _explanation(component) or [""]
+    explanation = _explanation(component, {} if told is None else told) or [""]
     return [(start + explanation[0]).rstrip(), *((INDENT + line).rstrip() for line in explanation[1:])]
 
 
@@ -29,12 +34,14 @@ def described(match: Match) -> str:
     return f"matches: {match.says}. {match.advice}."
 
 
-def _explanation(component: ComponentResult) -> list[str]:
+def _explanation(component: ComponentResult, told: dict[str, str]) -> list[str]:
     failed = [test for test in component.tests if test.outcome != "pass"]
     lines = []
     if failed:
         first = next((test for test in failed if test.outcome == "todo"), failed[0])
-        lines += _message(first)
+        message = _message(first)
+        before = told.setdefault(first.message, component.name) if first.outcome == "error" else component.name
+        lines += message if before == component.name else [f"{message[0]} (see {before})"]
         if component.match:
             lines.append(described(component.match))
         if component.state == "FAIL":
@@ -69,9 +76,9 @@ def _printed(test: TestResult) -> list[str]:
 
 
 def _score(earned: float, points: float) -> str:
-    return f"{_number(earned)}/{_number(points)}"
+    return f"{marks(earned)}/{marks(points)}"
 
 
-def _number(value: float) -> str:
+def marks(value: float) -> str:
     """At most one decimal, cut rather than rounded, so that only full marks look like it."""
     return f"{int(value * 10 + 1e-9) / 10:g}"

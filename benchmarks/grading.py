@@ -1,0 +1,192 @@
+"""How fast a class is graded: `autograder grade`, and a fresh pytest process for each submission, in one run.
+
+    .venv/bin/python -m benchmarks.grading                # 200 submissions, 10 of them for the peer; 8 minutes
+    .venv/bin/python -m benchmarks.grading --count 40     # a smaller class
+
+The class is made of the solved tree and the graders' banks (`benchmarks.grading_class`), the same every time: finished,
+partly done, with one known mistake each, and hostile. stdout gets one JSON line:
+
+    seconds, per_s       `python -m autograder grade` in bubblewrap with its default workers, from start to class page
+    peak_mb              largest proportional memory (PSS) of the whole process tree meanwhile
+    one_worker_peak_mb   the same for one submission alone
+    isolation_share      of the time that one worker takes for a finished submission, the part that bubblewrap and
+                         namespaces add: taken in turns with the same worker outside of them
+    fresh_per_s          the peer: the same tests by `python -m pytest tests/graders` in a handout of its own for each
+                         submission, as many at a time; no isolation, no fresh inputs
+    few_per_s            these few submissions by `grade`, whose start weighs more on them
+    ratio                per_s over fresh_per_s
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+from autograder import graders, tracks
+from autograder.grading import isolation
+from autograder.instructor import release
+from autograder.instructor.handout import assemble
+from autograder.submissions import Submission
+from autograder.tracks import ASSIGNMENTS, Track
+from benchmarks import grading_class
+from llamalab.results import processor
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+TURNS = 5
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def watched(command: Sequence[str]) -> tuple[float, float]:
+    """Run a command: its seconds, and the largest memory of its process tree in MB."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    peak, over = 0.0, threading.Event()
+
+    def look() -> None:
+        nonlocal peak
+        while not over.wait(0.25):
+            peak = max(peak, sum(_memory(pid) for pid in _tree(process.pid)))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    _, errors = process.communicate()
+    over.set()
+    watcher.join()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{errors.decode()}")
+    return time.perf_counter() - started, peak
+
+
+def _tree(root: int) -> list[int]:
+    found = [root]
+    for pid in found:
+        try:
+            found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def _memory(pid: int) -> float:
+    """MB that are a process's own, and its part of what it shares; what is resident where that is not told."""
+    for file, field in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
+        try:
+            lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+        except (OSError, StopIteration):
+            continue
+    return 0.0
+
+
+def grade(track: Track, submissions: Path, out: Path, workers: int | None = None) -> tuple[float, float]:
+    """Grade a folder by the command: seconds and peak MB."""
+    options = [] if workers is None else ["--workers", str(workers)]
+    command = [sys.executable, "-m", "autograder", "grade", track.name, str(submissions), "--out", str(out)]
+    return watched([*command, "--seed", "1", *options])
+
+
+def isolation_share(track: Track, folder: Path) -> float:
+    """Medians of grading one finished submission with and without a sandbox, in turns."""
+    for name, text in grading_class.finished().items():
+        (folder / name).write_text(text, encoding="utf-8")
+    copies = [folder / str(number) for number in range(2 * (TURNS + 1))]
+    for copy in copies:
+        shutil.copytree(folder, copy, ignore=lambda _, names: [name for name in names if name.isdigit()])
+    tests = graders.collect(track.chosen([]))
+    times: dict[str, list[float]] = {"bubblewrap": [], "process": []}
+    sessions = {kind: isolation.session(kind, track, tests) for kind in times}
+    try:
+        for number, copy in enumerate(copies):  # a submission of its own each time: each gets its walls anew
+            kind = list(times)[number % 2]
+            started = time.perf_counter()
+            graders.grade(track, tests, Submission.of(track, copy), sessions[kind])
+            times[kind].append(time.perf_counter() - started)
+    finally:
+        for session in sessions.values():
+            session.close()
+    confined, plain = (median(times[kind][1:]) for kind in ("bubblewrap", "process"))
+    return 1 - plain / confined
+
+
+def fresh_processes(track: Track, archives: Sequence[Path], folder: Path) -> float:
+    """Seconds for these submissions, each in a handout of its own with a pytest of its own."""
+    made = assemble(ASSIGNMENTS / f"{track.name}.toml")
+    for archive in archives:
+        release.write(made, folder / archive.stem)
+        with zipfile.ZipFile(archive) as opened:  # our own, from grading_class
+            opened.extractall(folder / archive.stem)
+
+    def run(archive: Path) -> None:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/graders"]
+        subprocess.run(command, cwd=folder / archive.stem, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(run, archives))
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--track", default="mmia")
+    parser.add_argument("--count", type=int, default=200, help="submissions (default: 200)")
+    parser.add_argument("--peer", type=int, default=10, help="honest ones that the peer grades too (default: 10)")
+    options = parser.parse_args()
+    track = tracks.load(options.track)
+    with tempfile.TemporaryDirectory(prefix="llamalab-") as name:
+        folder = Path(name)
+        for part in ("class", "few", "one", "alone", "fresh"):
+            (folder / part).mkdir()
+        kinds = grading_class.write(track, folder / "class", options.count)
+        say(f"grading {options.count}: {kinds}")
+        seconds, peak = grade(track, folder / "class", folder / "results")
+        honest = [path for path in sorted((folder / "class").iterdir()) if _is_honest(path)][: options.peer]
+        for path in honest:
+            shutil.copy(path, folder / "few")
+        shutil.copy(honest[0], folder / "one")
+        say(f"{seconds:.0f} s; now {len(honest)} by a fresh pytest each")
+        fresh = fresh_processes(track, honest, folder / "fresh")
+        say(f"{fresh:.0f} s; now the same ones in one batch, one alone, and isolation")
+        few, _ = grade(track, folder / "few", folder / "few_results")
+        _, alone = grade(track, folder / "one", folder / "one_results", workers=1)
+        share = isolation_share(track, folder / "alone")
+    figures = {
+        "count": options.count,
+        "kinds": kinds,
+        "seconds": round(seconds, 1),
+        "per_s": round(options.count / seconds, 3),
+        "peak_mb": round(peak),
+        "one_worker_peak_mb": round(alone),
+        "isolation_share": round(share, 3),
+        "fresh_per_s": round(len(honest) / fresh, 3),
+        "few_per_s": round(len(honest) / few, 3),
+        "ratio": round(options.count / seconds / (len(honest) / fresh), 2),
+        "hardware": {"processor": processor(), "cores": len(os.sched_getaffinity(0))},
+    }
+    print(json.dumps(figures))
+
+
+def _is_honest(archive: Path) -> bool:
+    with zipfile.ZipFile(archive) as opened:
+        text = opened.read("rope.py").decode()
+    return not any(text.endswith(f"{attack}\n") for attack in grading_class.HOSTILE.values())
+
+
+if __name__ == "__main__":
+    main()

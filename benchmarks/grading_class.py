@@ -1,0 +1,84 @@
+"""A made-up class for `benchmarks.grading`: submissions of every kind, from the solved tree and the graders' banks."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from autograder.instructor import bank, handout
+from autograder.tracks import ASSIGNMENTS, Track
+
+Files = dict[str, str]
+
+# Put at the end of rope.py; each is a submission of its own.
+HOSTILE = {
+    "endless_loop": "while True:\n    pass",
+    "exits": "import os\nos._exit(0)",
+    "kills_everything": "import os, signal\nos.kill(-1, signal.SIGKILL)",
+    "segfault": "import ctypes\nctypes.string_at(0)",
+    "memory_bomb": "kept = [bytearray(1 << 28) for _ in range(1000)]",
+    "fork_bomb": "import os\nwhile True:\n    os.fork()",
+    "prints_without_end": "while True:\n    print('A' * 1_000_000)",
+    "disk": "open('/tmp/x', 'wb').write(bytes(1 << 30))",
+}
+
+
+def write(track: Track, folder: Path, count: int) -> dict[str, int]:
+    """Write ``count`` zips, the same every time; how many there are of each kind.
+
+    30% finished, a third of them unusual but right; 25% partly done; 40% with one known mistake; 5% hostile.
+    """
+    kinds: dict[str, int] = {}
+    for number, (kind, files) in zip(range(count), _endless(track), strict=False):
+        (folder / f"student_{number:03}.zip").write_bytes(_zip(files))
+        kinds[kind] = kinds.get(kind, 0) + 1
+    return kinds
+
+
+def finished() -> Files:
+    """The student files of the solved tree, fences and all."""
+    return bank.sources()
+
+
+def _endless(track: Track) -> Iterator[tuple[str, Files]]:
+    choose = random.Random(2017)
+    solved = {name: text for name, text in finished().items() if name in track.student_files}
+    made = handout.assemble(ASSIGNMENTS / f"{track.name}.toml").files
+    todo = {name: made[name].decode() for name in track.student_files}
+    rated = [name for name, component in track.components.items() if component.points]
+    wrong = [entry for name in rated for entry in bank.misconceptions(name) if _asked(entry, track)]
+    unusual = [entry for name in rated for entry in bank.alternatives(name)]
+    choose.shuffle(wrong)
+    choose.shuffle(unusual)
+    while True:
+        for kind in choose.sample(
+            ["finished"] * 4 + ["unusual"] * 2 + ["partly"] * 5 + ["wrong"] * 8 + ["hostile"], 20
+        ):
+            if kind == "finished":
+                yield kind, solved
+            elif kind == "partly":
+                done = choose.sample(list(solved), choose.randint(0, len(solved) - 1))
+                yield kind, {name: solved[name] if name in done else todo[name] for name in solved}
+            elif kind == "hostile":
+                attack = choose.choice(list(HOSTILE.values()))
+                yield kind, solved | {"rope.py": f"{solved['rope.py']}\n{attack}\n"}
+            else:
+                entries = wrong if kind == "wrong" else unusual
+                entries.append(entries.pop(0))
+                applied = bank.apply(entries[-1], finished())
+                yield kind, {name: text for name, text in applied.items() if name in track.student_files}
+
+
+def _asked(entry: bank.Misconception, track: Track) -> bool:
+    return entry.region in ("", *track.todo_regions)
+
+
+def _zip(files: Files) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in sorted(files.items()):
+            archive.writestr(name, text)
+    return target.getvalue()

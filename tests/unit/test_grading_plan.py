@@ -1,0 +1,151 @@
+"""What a run has to do, and the hash that tells whether the grader is the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from autograder import tracks
+from autograder.grading import grader_hash, intake, plan, summary
+from autograder.grading.gradebook import Gradebook
+from autograder.grading.records import Record
+from autograder.tracks import Track
+from tests.unit.test_grading_gradebook import CONDITIONS, made
+
+
+@pytest.fixture
+def track(tmp_path, monkeypatch) -> Track:
+    """Its submissions have one file; ``ada`` has handed in hers."""
+    (tmp_path / "small.toml").write_text('student_files = ["rope.py"]\n[components.rope]\npoints = 12\n')
+    monkeypatch.chdir(tmp_path)
+    hand_in("ada")
+    return tracks.read(tmp_path / "small.toml")
+
+
+def hand_in(student: str, text: str = "import torch\n") -> None:
+    Path("submissions", student).mkdir(parents=True, exist_ok=True)
+    Path("submissions", student, "rope.py").write_text(text)
+
+
+@pytest.fixture
+def book(tmp_path):
+    with Gradebook.of_track(tmp_path / "gradebook.sqlite", "small") as book:
+        yield book
+
+
+@pytest.fixture
+def planned(book, track):
+    """What is to do after a run with seed 7 that graded ``ada``, or ``more``: slugs, and whether that run goes on."""
+
+    def planned(*more: Record, finished: bool = True, regrade_before: bool = False, **asked) -> tuple[list[str], bool]:
+        found = intake.find(Path("submissions"))
+        run = book.begin(CONDITIONS, 7, regrade_before)
+        for record in more or (made(submission=plan.hash_of(Path("submissions/ada"), track)),):
+            book.add(run, record)
+        if finished:
+            book.finish(run)
+        wanted = {"conditions": CONDITIONS, "seed": None, "regrade": False, **asked}
+        made_plan = plan.make(found, book, track, **wanted)
+        assert len(made_plan.todo) + made_plan.unchanged == len(found)
+        return [each.slug for each, _ in made_plan.todo], made_plan.run is not None
+
+    return planned
+
+
+def test_an_unchanged_submission_is_left_alone(planned):
+    assert planned() == ([], False)
+    assert planned(seed=7) == ([], False)
+
+
+def test_new_and_changed_submissions_are_to_do(planned):
+    hand_in("ada", "import numpy\n")
+    hand_in("eve")
+    assert planned(made(submission="0" * 64)) == (["ada", "eve"], False)
+
+
+@pytest.mark.parametrize("change", [{"grader": "h" * 64}, {"isolation": "process"}, {"seconds": 9.0}, {"memory": 512}])
+def test_a_result_made_under_other_conditions_is_made_anew(planned, change):
+    assert planned(conditions=replace(CONDITIONS, **change)) == (["ada"], False)
+
+
+def test_another_seed_counts_only_where_one_is_asked_for(planned):
+    assert planned(seed=8) == (["ada"], False)
+
+
+def test_what_failed_on_this_side_is_tried_again(planned, track):
+    digest = plan.hash_of(Path("submissions/ada"), track)
+    assert planned(made(submission=digest, status="failed")) == (["ada"], False)
+
+
+def test_students_without_a_submission_are_named(planned, book, track):
+    planned(made(), made("zoe", student="Zoe"))
+    again = plan.make(intake.find(Path("submissions")), book, track, CONDITIONS, None, False)
+    assert again.gone == ("Zoe",)
+    assert "no longer among the submissions: Zoe" in summary.gone(again.gone)
+
+
+def test_a_run_that_was_cut_off_goes_on_with_what_is_left(planned):
+    hand_in("bob")
+    assert planned(finished=False) == (["bob"], True)
+
+
+def test_a_run_that_was_cut_off_does_not_go_on_under_other_conditions_or_with_another_seed(planned):
+    assert planned(finished=False, seed=8) == (["ada"], False)
+    assert planned(finished=False, conditions=replace(CONDITIONS, seconds=9.0)) == (["ada"], False)
+
+
+def test_a_regrading_that_was_cut_off_goes_on_only_as_one(planned):
+    hand_in("bob")
+    assert planned(finished=False, regrade_before=True, regrade=True) == (["bob"], True)
+    assert planned(finished=False, regrade_before=True) == (["bob"], False)
+    assert planned(finished=True, regrade_before=True, regrade=True) == (["ada", "bob"], False)
+
+
+# --- the grader's hash -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    """A few of the files that the hash is over, and some that it is not."""
+    for name in (
+        "autograder/judge.py",
+        "autograder/instructor/oracles/rope.py",
+        "autograder/instructor/misconceptions/rope.py",
+        "autograder/grading/reports/pages.py",
+        "tests/graders/test_rope.py",
+        "autograder/references/rope.safetensors",
+        "assignments/mmia.toml",
+        "config.py",
+        "rope.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("autograder/judge.py", True),
+        ("autograder/instructor/oracles/rope.py", True),
+        ("tests/graders/test_rope.py", True),
+        ("autograder/references/rope.safetensors", True),
+        ("assignments/mmia.toml", True),
+        ("config.py", True),
+        ("autograder/instructor/misconceptions/rope.py", False),
+        ("autograder/grading/reports/pages.py", False),
+        ("rope.py", False),
+    ],
+)
+def test_the_hash_is_over_what_decides_marks(tree, name, counts):
+    before = grader_hash.of(tracks.load("mmia"), tree)
+    (tree / name).write_text("after")
+    assert (grader_hash.of(tracks.load("mmia"), tree) != before) == counts
+
+
+def test_the_hash_knows_the_versions(tree, monkeypatch):
+    before = grader_hash.of(tracks.load("mmia"), tree)
+    monkeypatch.setattr(grader_hash, "versions", lambda: {"torch": "1.0"})
+    assert grader_hash.of(tracks.load("mmia"), tree) != before

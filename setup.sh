@@ -25,7 +25,7 @@ here and what is not. Run it again whenever you like: what is done is left alone
   --offline       use no network; packages then come from DIR, PIP_FIND_LINKS or what is installed already
   --python PATH   the Python to build on (3.11 or newer); otherwise python3.13, 3.12, 3.11, python3, python
   --no-model      leave out the 98 MB default model
-  --minimal       leave out requirements-dev.txt, if there is one: only this project's own tests and benchmarks need it
+  --minimal       leave out requirements-dev.txt, for the project's own tests and benchmarks (a handout has none)
 
 examples:
   bash setup.sh
@@ -257,7 +257,11 @@ main() {
     echo
     echo "Ready. Next:"
     if [ "$CALLER" != "$ROOT" ]; then printf '    cd %q\n' "$ROOT"; fi
-    echo "    ${python#"$ROOT/"} run_llama.py --option generate"
+    if [ -f "$ROOT/.handout" ]; then # the model is still to be written
+        echo "    ${python#"$ROOT/"} -m autograder check"
+    else
+        echo "    ${python#"$ROOT/"} run_llama.py --option generate"
+    fi
 }
 
 main "$@"

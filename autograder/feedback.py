@@ -38,8 +38,9 @@ def difference(
     if not wrong:
         return None
     right = [name for name, problem in problems.items() if problem is None]
-    if len(problems) == 1:
-        return wrong[0].removeprefix(f"{next(iter(problems))}: ")
+    (first, expected), *others = nearest.items()
+    if not others and isinstance(expected, np.ndarray):  # the only tensor needs no name; a plain value says too little
+        return wrong[0].removeprefix(f"{first}: ")
     if right:
         return f"{wrong[0]}\n({' and '.join(right)}: right)"
     return wrong[0]

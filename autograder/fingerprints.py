@@ -47,12 +47,14 @@ class Fingerprint:
         says: what the code does, to follow "matches:".
         advice: one sentence on what to check, with a source.
         digests: by case.
+        made_from: a hash of the bank's entry, by which one that was changed since is noticed.
     """
 
     name: str
     says: str
     advice: str
     digests: Mapping[str, Digest] = field(default_factory=dict)
+    made_from: str = ""
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ class References:
                     "name": entry.name,
                     "says": entry.says,
                     "advice": entry.advice,
+                    "made_from": entry.made_from,
                     "signatures": {case: digest.signature for case, digest in entry.digests.items()},
                 }
                 for entry in self.fingerprints
@@ -134,6 +135,7 @@ def _from_file(component: str, facts: dict[str, Any], arrays: dict[str, np.ndarr
             entry["says"],
             entry["advice"],
             {case: Digest(text, samples[entry["name"], case]) for case, text in entry["signatures"].items()},
+            entry["made_from"],
         )
         for entry in facts["fingerprints"]
     )

@@ -37,7 +37,8 @@ class Track:
     """One course.
 
     Args:
-        causal: True, False, or "either": which attention a grader accepts.
+        causal: True, False, or "either": which attention a grader accepts. Models are built with ``config.causal``
+            False for False, and True for the others.
         student_files: what a student writes, and what is taken from a submission.
         provided_files: modules that are handed out complete.
         also_todo: regions that become TODOs without being graded.

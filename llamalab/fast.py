@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from llamalab.errors import UserError
 
-__all__ = ["fuse", "pack", "read_last_tokens"]
+__all__ = ["fuse", "read_last_tokens"]
 
 try:
-    from llamalab.fused import fuse, pack
+    from llamalab.fused import fuse
     from llamalab.prefixes import read_last_tokens
 except ModuleNotFoundError as error:
     if error.name not in ("llamalab.fused", "llamalab.prefixes"):
         raise
-
-    def pack(llama):
-        """Leave the model as it is."""
-        return llama
 
     def fuse(llama, precision):
         """Refuse.

@@ -19,16 +19,9 @@ from base_llama import Context
 from config import LlamaConfig
 from llama import Llama
 from llamalab.errors import UserError
-from llamalab.packing import PACKERS, Float32, float16, orthogonal
+from llamalab.packing import PACKERS, float16, orthogonal
+from llamalab.single_row import Float32
 from rope import rotations
-
-
-def pack(llama: Llama) -> Llama:
-    """Let single rows be multiplied by all threads, in every projection of a model, and leave its code as it is."""
-    for name, module in list(llama.named_modules()):
-        if isinstance(module, nn.Linear):
-            llama.set_submodule(name, Float32(module.weight))
-    return llama
 
 
 def fuse(llama: Llama, precision: str) -> Llama:

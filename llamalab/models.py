@@ -12,7 +12,8 @@ from config import LlamaConfig
 from llama import Llama
 from llamalab import assets, formats
 from llamalab.errors import UserError
-from llamalab.fast import fuse, pack
+from llamalab.fast import fuse
+from llamalab.single_row import share_single_rows
 from tokenizer import Tokenizer
 
 DEFAULTS = ("stories42M", "smollm2")  # tried in this order when the user names no model
@@ -86,7 +87,7 @@ def open_model(named: str | None, precision: str, use_gpu: bool) -> LoadedModel:
         return load(path, getattr(torch, precision), device)
     loaded = load(path, device=device)
     if precision == "float32":
-        pack(loaded.llama)
+        share_single_rows(loaded.llama)
     else:
         print(f"packing the weights in {precision}", file=sys.stderr)
         fuse(loaded.llama, precision)

@@ -30,6 +30,7 @@ class KnownDropout(nn.Dropout):
 def run(submission: Submission, inputs: dict[str, Any]) -> dict[str, Any]:
     """``query``, ``key`` and ``value`` (B, H, T, D): the ``output`` (B, H, T, D) in evaluation.
 
+    ``causal`` is the config's, true if not given; an earlier course's attention has no such switch and ignores it.
     With ``dropout``, its probability, three outputs come back in place of one: ``undropped``, of a module made without
     dropout, and ``evaluating`` and ``training``, of one made with it.
     """
@@ -47,7 +48,14 @@ def run(submission: Submission, inputs: dict[str, Any]) -> dict[str, Any]:
 def _build(Attention: type[nn.Module], inputs: dict[str, Any], dropout: float) -> nn.Module:
     _, H, _, D = inputs["query"].shape
     config = importlib.import_module("config").LlamaConfig(
-        vocab_size=11, dim=H * D, n_layers=1, n_heads=H, n_kv_heads=H, max_seq_len=29, dropout=dropout
+        vocab_size=11,
+        dim=H * D,
+        n_layers=1,
+        n_heads=H,
+        n_kv_heads=H,
+        max_seq_len=29,
+        dropout=dropout,
+        causal=inputs.get("causal", True),
     )
     attention = Attention(config)
     attention.attn_dropout = KnownDropout(dropout)

@@ -22,10 +22,12 @@ AXES = {
 def run(submission: Submission, inputs: dict[str, Any]) -> dict[str, Any]:
     """``logits`` (B, 1, V) and ``hidden states`` (B, T, C) of ``tokens`` (B, T); ``logits with targets`` (B, T, V).
 
-    ``config`` has the fields of ``LlamaConfig``, and the inputs that begin with "weight." are the parameters.
+    ``config`` has the fields of ``LlamaConfig`` but for ``causal``, which is true if not given, and the inputs that
+    begin with "weight." are the parameters.
     """
     Llama = submission.module("llama").Llama
-    llama = Llama(importlib.import_module("config").LlamaConfig(**inputs["config"]))
+    config = importlib.import_module("config").LlamaConfig(**inputs["config"], causal=inputs.get("causal", True))
+    llama = Llama(config)
     weights = {name.removeprefix("weight."): value for name, value in inputs.items() if name.startswith("weight.")}
     unknown = llama.load_state_dict(weights, strict=False).unexpected_keys
     if unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -114,6 +115,11 @@ def changed_modules(entry: Entry) -> set[str]:
     before = sources()
     after = apply(entry, before)
     return {Path(file).stem for file in after if after[file] != before[file]}
+
+
+def hash_of(entry: Entry) -> str:
+    """A short hash of an entry's changes, the same on every machine."""
+    return hashlib.sha256(repr(list(entry.changes)).encode("utf-8")).hexdigest()[:16]
 
 
 def sources() -> dict[str, str]:

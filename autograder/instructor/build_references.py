@@ -16,6 +16,7 @@ from autograder import fingerprints, references, tracks
 from autograder.call import load_adapter
 from autograder.fingerprints import Fingerprint
 from autograder.instructor import bank
+from autograder.instructor.bank import Misconception
 from autograder.references import References
 from autograder.session import Session
 from autograder.tracks import Track
@@ -59,15 +60,19 @@ def build(component: str, track: Track, session: Session) -> References:
     made = draw(component, PUBLIC_SEED)
     if not track.components[component].points:  # it informs, and has no bank
         return made
-    found = []
-    for entry in bank.misconceptions(component):
-        with bank.written(entry, track) as submission:
-            digests = {
-                case: fingerprints.digest(session.call(submission, component, inputs))
-                for case, inputs in made.inputs.items()
-            }
-        found.append(Fingerprint(entry.name, entry.says, entry.advice, digests))
+    found = [fingerprint(component, entry, made.inputs, track, session) for entry in bank.misconceptions(component)]
     return replace(made, fingerprints=tuple(found))
+
+
+def fingerprint(
+    component: str, entry: Misconception, inputs: Mapping[str, Mapping[str, Any]], track: Track, session: Session
+) -> Fingerprint:
+    """What a misconception answers on inputs by case."""
+    with bank.written(entry, track) as submission:
+        digests = {
+            case: fingerprints.digest(session.call(submission, component, values)) for case, values in inputs.items()
+        }
+    return Fingerprint(entry.name, entry.says, entry.advice, digests, bank.hash_of(entry))
 
 
 def draw(component: str, seed: int) -> References:

@@ -16,16 +16,18 @@ TOP = (
     "pyproject.toml",
     "checklist.md",
     "LICENSE",
+    ".gitignore",
 )
 
 PACKAGES = {
     "llamalab": """__init__ adapters allocator classification datasets errors fast files finetune generation models
-        movie_reviews plots prompting results runs submission submission_files""",
+        movie_reviews plots prompting results runs single_row submission submission_files""",
     "llamalab/assets": "__init__ __main__ manifest mirror store transfer",
     "llamalab/formats": """__init__ __main__ chat checkpoint checks gguf_blocks gguf_file gguf_header huggingface
         llama2c_bin llama2c_pt native safetensors_files scored_bpe tokenizer_files tokenizers vocabulary writing""",
-    "autograder": """__init__ __main__ call confinement distributions feedback fingerprints forbidden graders judge plugin
-        processes protocol references results seccomp session submission_modules submissions table tracks worker worker_options""",
+    "autograder": """__init__ __main__ call confinement distributions feedback fingerprints forbidden graders judge
+        plugin processes protocol references results seccomp session submission_modules submissions table
+        tracks worker worker_options""",
     "autograder/adapters": "__init__ context_table norms",
     "tests/graders": "conftest",
 }

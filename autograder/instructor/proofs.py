@@ -70,8 +70,9 @@ def gives_nothing_away(folder: Path, handout: Handout) -> None:
                     f"{_where(name, text, bare)}: has a line of the solution {todo.region.name} "
                     f"({todo.region.file}:{line}); take it out, or leave the file out of handouts"
                 )
-        if name.endswith(".py") and (fence := regions.LOOKS_LIKE.search(text)):
-            raise UserError(f"{_where(name, text, _bare(fence[0]))}: a fence is left: {fence[0]!r}")
+        for number, line in enumerate(text.splitlines(), 1):
+            if name.endswith(".py") and regions.looks_like_fence(line):
+                raise UserError(f"{name}:{number}: a fence is left: {line.strip()!r}")
 
 
 def telling_lines(todo: Todo) -> Iterator[tuple[int, str]]:

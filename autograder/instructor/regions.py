@@ -13,12 +13,16 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cache
 
 from llamalab.errors import UserError
 
 FENCE = re.compile(r"(?P<indent> *)### (?P<edge>BEGIN|END) SOLUTION (?P<name>[a-z_]+)\n?")
 SCAFFOLD = re.compile(r"(?P<indent> *)### BEGIN SCAFFOLD\n?")
-LOOKS_LIKE = re.compile(r"#\s*(BEGIN|END)\s+(SOLUTION|SCAFFOLD)\b", re.IGNORECASE)
+FORMS = "### BEGIN SOLUTION name, ### END SOLUTION name or ### BEGIN SCAFFOLD"
+LETTERS = ("BEGINSOLUTION", "ENDSOLUTION", "BEGINSCAFFOLD", "ENDSCAFFOLD")
+ALIKE = 0.8  # of the letters: two of them may be missing, added or wrong
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,18 @@ class Region:
     scaffold: str = ""
 
 
+@cache  # a bank parses the same files hundreds of times
+def looks_like_fence(line: str) -> bool:
+    """Whether a line has a comment that is a fence, or was meant to be one.
+
+    >>> looks_like_fence("# begin solutons: rope")
+    True
+    """
+    comments = [re.sub(r"[^A-Z]", "", comment.upper()) for comment in re.findall(r"#+([^#]*)", line)]
+    pairs = [(comment[: len(meant)], meant) for comment in comments for meant in LETTERS]
+    return any(SequenceMatcher(None, found, meant).ratio() >= ALIKE for found, meant in pairs)
+
+
 def parse(text: str, file: str) -> list[Region]:
     """The regions of one file, in order.
 
@@ -52,7 +68,7 @@ def parse(text: str, file: str) -> list[Region]:
     opened: re.Match | None = None
     first, scaffold_at = 0, None
     for number, line in enumerate(lines):
-        if not LOOKS_LIKE.search(line):
+        if not looks_like_fence(line):
             continue
         where = f"{file}:{number + 1}"
         fence, scaffold = FENCE.fullmatch(line), SCAFFOLD.fullmatch(line)
@@ -61,7 +77,7 @@ def parse(text: str, file: str) -> list[Region]:
                 raise UserError(f"{where}: a scaffold stands once inside a solution, at the indent of its fence")
             scaffold_at = number
         elif fence is None:
-            raise UserError(f"{where}: not a fence: {line.strip()!r}; write ### BEGIN SOLUTION name")
+            raise UserError(f"{where}: not a fence: {line.strip()!r}; write {FORMS}")
         elif fence["edge"] == "BEGIN":
             if opened is not None:
                 raise UserError(f"{where}: {fence['name']} begins inside {opened['name']}; end that first")

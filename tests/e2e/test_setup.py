@@ -32,7 +32,7 @@ def setup(project: Path, *options: object, cwd: Path | None = None, **variables:
         env={**env, "PIP_CONFIG_FILE": os.devnull, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     return run.returncode, run.stdout, run.stderr
 
@@ -147,10 +147,12 @@ def test_a_ready_environment_is_kept_and_unreachable_assets_are_no_failure(ready
     assert f"cd {tmp_path}/my\\ project" in out
 
 
-def test_a_handout_has_no_requirements_of_the_projects_own(ready):
+def test_a_handout_needs_no_requirements_dev_and_is_checked_next(ready):
     (ready / "requirements-dev.txt").unlink()
-    status, _, err = setup(ready, "--offline", "--no-model")
+    (ready / ".handout").touch()
+    status, out, err = setup(ready, "--offline", "--no-model")
     assert status == 0 and "installing" not in err and "requirements-dev.txt" not in err
+    assert out.rstrip().endswith("    .venv/bin/python -m autograder check")
 
 
 def test_no_model_leaves_the_model_out_and_a_mirror_is_taken_relative_to_the_caller(ready, tmp_path):

@@ -115,8 +115,16 @@ def test_a_missing_output_is_named():
     assert difference({}, {"right": {"x": X, "y": X}}, {}) == "x: nothing came back"
 
 
-def test_plain_values_are_compared_too():
-    assert difference({"n": 3}, {"right": {"n": 4}}, {}) == "3 where 4 is right"
+@pytest.mark.parametrize(
+    ("name", "found", "right", "words"),
+    [
+        ("tokens drawn", 3, 4, "tokens drawn: 3 where 4 is right"),
+        ("linear layer", "trained", "frozen", "linear layer: 'trained' where 'frozen' is right"),
+    ],
+)
+def test_a_plain_value_is_named_even_when_it_is_the_only_one(name, found, right, words):
+    assert difference({name: found}, {"right": {name: right}}, {}) == words
+    assert difference({name: found, "x": X}, {"right": {name: right, "x": X}}, {}) == f"{words}\n(x: right)"
 
 
 def test_any_of_several_right_answers_will_do():

@@ -5,7 +5,9 @@ The proofs that run a handout are tested in ``tests/e2e/test_handout.py``.
 
 from __future__ import annotations
 
+import ast
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -124,6 +126,28 @@ def test_its_readme_names_the_commands_the_points_and_the_files(handout):
     for words in ("# Two parts", "bash setup.sh", "-m autograder check rope  ", "-m pytest tests/graders"):
         assert words in text
     assert "| rope | 15 | `rope.py`: rope, rope_frequencies |" in text
+
+
+def test_it_imports_only_what_its_requirements_install(handout):
+    assert "requirements-dev.txt" not in handout.files  # it has what a course forbids
+    pins = [line for line in handout.files["requirements.txt"].decode().splitlines() if "==" in line]
+    installed = {line.partition("==")[0] for line in pins} | {"sklearn", "scipy", "requests"}  # as parts of others
+    own = {name.partition("/")[0].removesuffix(".py") for name in handout.files}
+    for name in handout.files:
+        if name.endswith(".py"):
+            for module in imported(handout.files[name]) - own - sys.stdlib_module_names:
+                assert module in installed, f"{name} imports {module}"
+
+
+def imported(source: bytes) -> set[str]:
+    """The packages that a module names in its import statements, wherever they stand."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module.partition(".")[0])
+    return found
 
 
 def test_every_file_of_the_checklist_but_a_runs_output_is_there(handout):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from autograder.results import ComponentResult, Match, Results, TestResult
 from autograder.table import table
@@ -72,6 +73,14 @@ def test_an_outcome_other_than_a_wrong_answer_is_named():
     assert shown(component(ran("timeout", message="no answer within 10 s")))[0].endswith(
         "FAIL  timeout: no answer within 10 s"
     )
+
+
+def test_an_error_that_stops_several_components_is_told_once():
+    broken = ran("error", message="cannot be imported: SyntaxError: oops\n  llama.py:3  <module>")
+    rows = shown(component(broken), component(ran("error", message="other")), replace(component(broken), name="layer"))
+    assert rows[1].strip() == "llama.py:3  <module>"
+    assert rows[3] == "layer             0/10     FAIL  error: cannot be imported: SyntaxError: oops (see rope)"
+    assert rows[4].startswith("total")
 
 
 def test_what_else_fails_is_listed_unless_it_says_the_same():

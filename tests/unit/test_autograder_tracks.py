@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from autograder import forbidden, references, tracks
+from autograder import forbidden, graders, references, tracks
 from autograder.instructor import bank, build_references, regions
 from autograder.instructor.bank import Alternative, Body, Edit, File, FileEdit
+from autograder.session import Session
 from autograder.submissions import Submission
 from llamalab.errors import UserError
 
@@ -67,6 +70,52 @@ def test_an_unknown_track_or_component_is_named():
         tracks.load("mmia").chosen(["rop"])
 
 
+# --- which attention a track accepts -----------------------------------------------------------------------------
+
+ATTENTION = """
+causal = {causal}
+student_files = ["rope.py", "llama.py", "sampling.py"]
+provided_files = ["config.py", "base_llama.py", "utils.py"]
+[components]
+attention = {{points = 1}}
+layer = {{points = 1}}
+whole = {{points = 0, needs = ["attention"]}}
+"""
+AS_THE_CONFIG_SAYS = Alternative("as_the_config_says", [Edit("attention", "T > 1:", "1 < T:")])
+NEVER_MASKED = Alternative("never_masked", [Edit("attention", "self.causal and T > 1", "False")])
+ALWAYS_MASKED = Alternative("always_masked", [Edit("attention", "self.causal and T > 1", "T > 1")])
+
+
+@pytest.fixture(scope="module")
+def session():
+    with Session() as session:
+        yield session
+
+
+@pytest.mark.parametrize(
+    ("causal", "entry", "right"),
+    [
+        ("false", AS_THE_CONFIG_SAYS, True),
+        ("false", NEVER_MASKED, True),
+        ("false", ALWAYS_MASKED, False),
+        ("true", NEVER_MASKED, False),
+    ],
+)
+def test_attention_is_causal_or_full_as_the_track_says(tmp_path, session, causal, entry, right):
+    (tmp_path / "mine.toml").write_text(ATTENTION.format(causal=causal))
+    track = tracks.read(tmp_path / "mine.toml")
+    tests = graders.collect(list(track.components.values()))
+    with bank.written(entry, track) as submission:
+        attention, layer, whole = graders.grade(track, tests, submission, session).components
+    assert (attention.state, whole.state) == (("ok", "ok") if right else ("FAIL", "FAIL")) and layer.state == "ok"
+    if not right:
+        asked, given = ("full", "causal") if causal == "false" else ("causal", "full")
+        assert whole.blocked_by == ("attention",)
+        assert {test.message for row in (attention, whole) for test in row.tests if test.message} == {
+            f"right for '{given}'; this course asks for '{asked}'"
+        }
+
+
 # --- fences ------------------------------------------------------------------------------------------------------
 
 FENCED = "def f():\n    ### BEGIN SOLUTION one\n    return 1\n    ### END SOLUTION one\n"
@@ -101,6 +150,15 @@ def test_a_replaced_region_keeps_what_is_around_it():
         (FENCED.replace("END SOLUTION one", "END SOLUTION"), "a.py:4: not a fence"),
         (FENCED.replace("### BEGIN", "## BEGIN"), "a.py:2: not a fence"),
         (FENCED.replace("### BEGIN", "### begin"), "a.py:2: not a fence"),
+        (FENCED.replace("### BEGIN", "#### BEGIN"), "a.py:2: not a fence"),
+        (FENCED.replace("BEGIN SOLUTION", "BEGIN SOLUTIONS"), "a.py:2: not a fence: '### BEGIN SOLUTIONS one'; write"),
+        (FENCED.replace("BEGIN SOLUTION", "BEGIN SOLUTOIN"), "a.py:2: not a fence"),
+        (FENCED.replace("BEGIN SOLUTION", "BEGN SOLUTION"), "a.py:2: not a fence"),
+        (FENCED.replace("BEGIN SOLUTION", "BEGIN_SOLUTION"), "a.py:2: not a fence"),
+        (FENCED.replace("BEGIN SOLUTION one", "BEGIN SOLUTION: one"), "a.py:2: not a fence"),
+        (FENCED.replace("    ### END", "    x = 1  ### END"), "a.py:4: not a fence"),
+        (FENCED.replace("END SOLUTION", "END OF SOLUTION"), "a.py:4: not a fence"),
+        (FENCED.replace("    return 1", "    ### BEGIN SCAFOLD"), "a.py:3: not a fence"),
         (FENCED.replace("SOLUTION one\n    return", "SOLUTION One\n    return"), "a.py:2: not a fence"),
         (FENCED.replace("return 1", "### BEGIN SOLUTION two"), "a.py:3: two begins inside one"),
         (FENCED + FENCED, "a.py:6: a second region named one"),
@@ -111,6 +169,13 @@ def test_a_replaced_region_keeps_what_is_around_it():
 def test_a_broken_fence_is_named_with_its_place(text, words):
     with pytest.raises(UserError, match=words):
         regions.parse(text, "a.py")
+
+
+@pytest.mark.parametrize(
+    "comment", ["# the end of the solution", "### Response:", "# ends with a solid line", "x = '#'"]
+)
+def test_other_comments_are_no_fences(comment):
+    assert regions.parse(f"{comment}\n{FENCED}", "a.py") == regions.parse(f"\n{FENCED}", "a.py")
 
 
 def test_a_region_in_two_files_is_named_with_both_places():
@@ -175,9 +240,26 @@ def test_stored_references_are_what_the_cases_and_the_oracle_give_now(component)
 def test_stored_fingerprints_are_those_of_the_bank(component):
     stored = references.load(component)
     wrong = bank.misconceptions(component) if component in GRADED else []
-    facts = [(entry.name, entry.says, entry.advice) for entry in stored.fingerprints]
-    assert facts == [(entry.name, entry.says, entry.advice) for entry in wrong]
+    facts = [(entry.name, entry.says, entry.advice, entry.made_from) for entry in stored.fingerprints]
+    assert facts == [(entry.name, entry.says, entry.advice, bank.hash_of(entry)) for entry in wrong]
     assert all(entry.digests.keys() == stored.inputs.keys() for entry in stored.fingerprints)
+
+
+def test_a_sample_of_the_fingerprints_is_what_the_bank_answers_now(session):
+    """One of each component, on one case; the audit looks at all of them."""
+    for component in GRADED:
+        stored, entry = references.load(component), bank.misconceptions(component)[0]
+        case, inputs = next(iter(stored.inputs.items()))
+        made = build_references.fingerprint(component, entry, {case: inputs}, COMPONENTS[component], session)
+        found, kept = made.digests[case], stored.fingerprints[0].digests[case]
+        assert found.signature == kept.signature, component
+        np.testing.assert_allclose(found.values, kept.values, rtol=1e-4, atol=1e-5, err_msg=component)
+
+
+def test_a_changed_entry_is_another_one():
+    entry = bank.misconceptions("rope")[0]
+    changed = replace(entry, changes=[*entry.changes, FileEdit("rope.py", "D head_dim.", "D.")])
+    assert bank.hash_of(entry) == bank.hash_of(replace(entry, changes=list(entry.changes))) != bank.hash_of(changed)
 
 
 def assert_same(stored, made) -> None:

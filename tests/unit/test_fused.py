@@ -7,8 +7,9 @@ import torch
 
 from base_llama import KVCache
 from llamalab.errors import UserError
-from llamalab.fused import fuse, pack
+from llamalab.fused import fuse
 from llamalab.packing import Int8, float16, orthogonal
+from llamalab.single_row import Float32, share_single_rows
 from tests.oracle import random_pair
 
 SWITCHES = [
@@ -91,14 +92,23 @@ def test_int8_refuses_layernorm_with_a_remedy():
 
 
 @torch.no_grad()
-def test_packing_alone_keeps_the_code_of_the_model():
+def test_sharing_single_rows_keeps_the_code_of_the_model():
     _, model = random_pair()
-    _, packed = random_pair()
-    model, packed = model.float(), pack(packed.float())
+    _, shared = random_pair()
+    model, shared = model.float(), share_single_rows(shared.float())
     tokens = torch.randint(97, (1, 9))
-    assert type(packed.layers[0]) is type(model.layers[0])
-    torch.testing.assert_close(packed(tokens)[0], model(tokens)[0], atol=1e-5, rtol=0)
-    assert torch.equal(packed.generate(tokens, 20, temperature=0.0), model.generate(tokens, 20, temperature=0.0))
+    assert type(shared.layers[0]) is type(model.layers[0])
+    assert isinstance(shared.output, Float32)
+    torch.testing.assert_close(shared(tokens)[0], model(tokens)[0], atol=1e-5, rtol=0)
+    assert torch.equal(shared.generate(tokens, 20, temperature=0.0), model.generate(tokens, 20, temperature=0.0))
+
+
+@torch.no_grad()
+def test_a_projection_with_a_bias_keeps_it():
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 2, bias=False))
+    x = torch.randn(1, 4)
+    expected = model(x)
+    torch.testing.assert_close(share_single_rows(model)(x), expected)
 
 
 def test_outliers_are_what_int8_needs_the_rotation_for():

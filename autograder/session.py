@@ -187,6 +187,7 @@ class Session:
             stderr=self._errors,
             cwd=self._folder.name,
             env=environment,
+            start_new_session=True,  # Ctrl-C at the terminal is for the grading process to act on
         )
         self._ready = False
 

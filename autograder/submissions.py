@@ -8,7 +8,7 @@ from pathlib import Path
 from autograder.tracks import Track
 from llamalab.errors import UserError
 
-LARGEST = 1 << 20  # bytes of a source file
+LARGEST = 256 << 10  # bytes of a source file
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -9,12 +9,13 @@ import re
 import stat
 from collections.abc import Callable, Collection
 
+from autograder.submissions import LARGEST
 from llamalab.submission_files import shown_text
 
 MAX_ENTRIES = 10_000
 MAX_DEPTH = 20  # folders in folders
 MAX_NAME = 1_000  # characters of a path
-MAX_FILE = 1 << 20  # bytes of one student file
+MAX_FILE = LARGEST  # bytes of one student file
 MAX_READ = 16 << 20  # bytes of all student files, copies in other folders included
 MAX_EXPANDED = 256 << 20  # bytes that an archive may unpack to
 MAX_RATIO = 100  # code packs 3 to 10 times, logs perhaps 50; only a bomb goes far beyond

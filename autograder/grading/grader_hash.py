@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ def of(track: Track, root: Path = ROOT) -> str:
     return digest.hexdigest()
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """What computes: Python and the packages, by name; empty for one that is not installed."""
     return {"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}

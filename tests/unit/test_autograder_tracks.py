@@ -313,6 +313,7 @@ def test_other_seeds_give_other_inputs():
         ("import my_transformers\nx = 'import peft'\n", ""),
         ("this is not Python", ""),
         ("(" * 100_000, ""),
+        ("import peft\nx = " + "1 + " * 50_000 + "1\n", "rope.py:1  is nested too deeply to be read"),
     ],
 )
 def test_forbidden_imports_are_found_with_their_line(tmp_path, source, found):

@@ -183,10 +183,10 @@ def test_a_file_that_is_no_archive_is_refused(submit, content):
 
 
 @every_container
-def test_a_students_file_may_have_a_mebibyte_and_no_more(submit, container):
+def test_a_students_file_may_have_256_kibibytes_and_no_more(submit, container):
     largest = {"llama.py": b"#" * entries.MAX_FILE}
     assert open_submission(submit(largest, container), TRACK).files == largest
-    assert "'llama.py' is larger than 1,048,576 bytes" in reason(submit({"llama.py": b"#" * (1 << 21)}, container))
+    assert "'llama.py' is larger than 262,144 bytes" in reason(submit({"llama.py": b"#" * (1 << 21)}, container))
 
 
 @every_container

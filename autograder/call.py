@@ -100,18 +100,17 @@ def _encoded_fault(error: BaseException, student: Mapping[str, str]) -> bytes:
 
 def _fault(error: BaseException, student: Mapping[str, str]) -> dict[str, Any]:
     message = _text(error)
-    if isinstance(error, BadAnswer):
-        return {"kind": "bad_answer", "message": message, "frames": []}
     kind = "error"
     if isinstance(error, ImportFailed):
         kind, error = "import_error", error.__cause__
         message = _text(error)
+    no_memory = isinstance(error, MemoryError) or "can't allocate memory" in message
+    if isinstance(error, BadAnswer) and not no_memory:
+        return {"kind": "bad_answer", "message": message, "frames": []}
     frames, innermost = _student_frames(error, student)
-    if kind == "import_error":
-        pass
-    elif isinstance(error, MemoryError) or "can't allocate memory" in message:
+    if no_memory and (frames or kind == "error"):  # of text that is nested too deeply, the parser says it as well
         kind = "memory"
-    elif isinstance(error, NotImplementedError) and innermost:
+    elif kind == "error" and isinstance(error, NotImplementedError) and innermost:
         kind = "todo"
     return {"kind": kind, "message": message, "frames": frames}
 

@@ -28,7 +28,7 @@ except ImportError:  # Windows
     resource = None
 
 PRINTED_KEPT = 8192  # bytes
-OPEN_FILES, FILE_SIZE, PROCESSES = 256, 64 << 20, 128  # what a call may have at once; processes in a sandbox only
+OPEN_FILES, FILE_SIZE, PROCESSES = 256, 64 << 20, 128  # what a call may have; processes not as the grading user
 TICK = 0.02  # seconds between looks at a call
 START = 120.0  # seconds a fresh process may take to load torch
 ONCE = "--once"
@@ -87,7 +87,7 @@ def run_in_fork(request: protocol.Message, private: tuple[int, ...], confined: b
             limit(request)
             if confined:
                 os.chdir("/tmp")
-                _lower(resource.RLIMIT_NPROC, PROCESSES)
+                limit_processes()
                 confinement.give_up_rights()
             write_all(answer_out, call.answer(request))
             os._exit(0)
@@ -110,7 +110,7 @@ def _watch(ended: Ended, pid: int, answer_in: int, printed_in: int, request: pro
     """Collect a child's answer and output, then end it. Its exit counts only once its pipes are empty."""
     deadline = time.monotonic() + request["timeout"]
     baseline = confinement.own_memory() if confined else 0
-    status = None
+    status, weighed = None, time.monotonic()
     with selectors.DefaultSelector() as selector:
         selector.register(answer_in, selectors.EVENT_READ, ended.keep_answer)
         selector.register(printed_in, selectors.EVENT_READ, ended.keep_printed)
@@ -121,8 +121,10 @@ def _watch(ended: Ended, pid: int, answer_in: int, printed_in: int, request: pro
                 status = os.waitstatus_to_exitcode(code) if finished else None
             elif not read_something:
                 ended.died(status)
-            if confined and not read_something and confinement.memory_in_use(baseline) > request["memory"]:
-                ended.how = "memory"
+            if confined and ended.how == "timeout" and time.monotonic() > weighed + TICK:  # even while it prints
+                weighed = time.monotonic()
+                if confinement.memory_in_use(baseline, request["memory"]) > request["memory"]:
+                    ended.how = "memory"
         if confined:
             confinement.clear()
         else:
@@ -241,9 +243,14 @@ def limit(request: protocol.Message) -> None:
         used = 32 << 30
     _lower(resource.RLIMIT_AS, used + request["memory"])
     _lower(resource.RLIMIT_CPU, int(request["timeout"]) * 4 + 10)
-    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_CORE, 1)  # at 0, a system that hands crashes to a program still does
     _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
     _lower(resource.RLIMIT_FSIZE, FILE_SIZE)
+
+
+def limit_processes() -> None:
+    """Limit how many processes the user of this one may have."""
+    _lower(resource.RLIMIT_NPROC, PROCESSES)
 
 
 def _lower(kind: int, value: int) -> None:
@@ -256,7 +263,11 @@ def _lower(kind: int, value: int) -> None:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    sys.stdout.flush()
+    """Write all of an answer, after what was printed; student code may have closed or replaced that stream."""
+    try:
+        sys.stdout.flush()
+    except BaseException:
+        pass
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -1,10 +1,10 @@
 """Worker side, Linux: the system calls that student code is refused, as a seccomp filter.
 
 They answer "operation not permitted": what reaches into other processes, makes namespaces or mounts, holds memory that
-no limit counts (memfd, System V shared memory, kernel keys), or is a large and seldom used part of the kernel. Sockets
-exist only for the families of an ordinary network, of which the sandbox has none: ``AF_VSOCK``, for one, would reach
-the host of a virtual machine whatever the network namespace. The format is that of Linux's ``seccomp_filter.rst``
-and ``bpf.h``.
+no limit counts (memfd, System V shared memory, kernel keys), or is a large, seldom used part of the kernel. A process
+changes limits and priorities of its own only, not of the one that watches it. Sockets are those within a machine:
+there is no network, and ``AF_VSOCK``, for one, would reach the host of a virtual machine all the same. The format is
+that of Linux's ``seccomp_filter.rst`` and ``bpf.h``.
 """
 
 from __future__ import annotations
@@ -54,20 +54,30 @@ REFUSED = {
     "open_by_handle_at": (304, 265),
     "personality": (135, 92),
     "syslog": (103, 116),
+    "ioprio_set": (251, 30),
     "kexec_load": (246, 104),
     "init_module": (175, 105),
     "finit_module": (313, 273),
     "delete_module": (176, 106),
 }
+# Likewise, and which arguments must be 0: this process, and no other.
+OWN_ONLY = {
+    "prlimit64": ((302, 261), (0,)),
+    "setpriority": ((141, 140), (0, 1)),
+    "sched_setaffinity": ((203, 122), (0,)),
+    "sched_setparam": ((142, 118), (0,)),
+    "sched_setscheduler": ((144, 119), (0,)),
+    "sched_setattr": ((314, 274), (0,)),
+}
 CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
 NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW... flag that clone takes
-FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6
+AF_UNIX = 1
 
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH_...
 X32 = 0x40000000  # a second numbering of the calls of x86_64
 
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; the low half of an argument
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT, ARGUMENT = 0, 4, 16, 8  # offsets in struct seccomp_data, and an argument's size
 ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
 
 Instruction = tuple[int, int, int, int]  # code, steps if true, steps if false, value
@@ -92,6 +102,11 @@ def program(machine: str = "") -> bytes | None:
     ]
     for numbers in REFUSED.values():
         lines += [(EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, refuse)]
+    for numbers, zero in OWN_ONLY.values():
+        lines.append((EQUAL, 0, 3 * len(zero) + 1, numbers[column]))
+        for index in zero:
+            lines += [(LOAD, 0, 0, FIRST_ARGUMENT + ARGUMENT * index), (EQUAL, 1, 0, 0), (RETURN, 0, 0, refuse)]
+        lines.append((RETURN, 0, 0, ALLOW))
     lines += [
         (EQUAL, 0, 4, CLONE[column]),
         (LOAD, 0, 0, FIRST_ARGUMENT),
@@ -101,10 +116,10 @@ def program(machine: str = "") -> bytes | None:
         (EQUAL, 1, 0, SOCKET[column]),
         (RETURN, 0, 0, ALLOW),
         (LOAD, 0, 0, FIRST_ARGUMENT),
+        (EQUAL, 0, 1, AF_UNIX),
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, refuse),
     ]
-    for family in FAMILIES:
-        lines += [(EQUAL, 0, 1, family), (RETURN, 0, 0, ALLOW)]
-    lines.append((RETURN, 0, 0, refuse))
     return _packed(lines)
 
 

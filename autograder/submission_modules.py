@@ -98,6 +98,13 @@ class _SourceLoader(importlib.abc.InspectLoader):
         return importlib.util.decode_source(self.source)
 
     def get_code(self, fullname):
+        try:
+            self.get_source(fullname)
+        except UnicodeDecodeError as error:
+            line = self.source.count(b"\n", 0, error.start) + 1
+            raise SyntaxError("this is not UTF-8; save the file as UTF-8", (self.file, line, None, None)) from None
+        except SyntaxError:
+            pass  # compiling it says why
         return self.source_to_code(self.source, self.file)
 
     def exec_module(self, module):

@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 import torch  # noqa: E402  loaded once, for every fork
 
 from autograder import call, confinement, processes, protocol  # noqa: E402
-from autograder.worker_options import CONFINED, NO_FORK, PRELOAD  # noqa: E402
+from autograder.worker_options import CONFINED, NO_FORK, OTHER_USER, PRELOAD  # noqa: E402
 
 sys.path.remove(ROOT)  # or `import llama` could find this tree's own
 
@@ -86,6 +86,7 @@ def _prepare(name: str) -> None:
 
 def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
+    del sys.argv[1:]  # student code may read its own arguments when it is imported
     if processes.ONCE in arguments:
         processes.answer_once()
     requests, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -96,6 +97,9 @@ def main(arguments: list[str]) -> int:
         return OVER
     if CONFINED in arguments:
         confinement.leave_root()
+    if OTHER_USER in arguments:
+        processes.limit_processes()
+        confinement.wall_in()
     for argument in arguments:
         if argument.startswith(PRELOAD):
             _prepare(argument.removeprefix(PRELOAD))

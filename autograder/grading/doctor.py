@@ -98,10 +98,11 @@ def examine(track: Track, session: Session) -> Iterator[Finding]:
 
 
 def _finding(tried: str, result: Answer | Fault) -> Finding:
-    """A probe answers with its own inputs if it could do nothing; anything else it prints."""
+    """A probe prints that it was refused, or what it could do; one that ran into a limit got nowhere either."""
     lines = result.printed.strip().splitlines()
     verdict = lines[-1] if lines else getattr(result, "message", "it said nothing")
-    return Finding(tried, verdict == "refused", "" if verdict == "refused" else f": {verdict[:200]}")
+    held = verdict == "refused" or (isinstance(result, Fault) and result.kind == "memory")
+    return Finding(tried, held, "" if held else f": {verdict[:200]}")
 
 
 def _ended(tried: str, result: Answer | Fault, kind: str) -> Finding:

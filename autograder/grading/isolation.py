@@ -4,6 +4,9 @@
     A sandbox: no network, nothing of the system writable, only Python, its packages and the worker's own files visible,
     no capabilities, an empty environment, processes that see only each other. ``confinement`` puts walls around every
     submission inside it. References, gradebook, other submissions and the instructor's files are not there at all.
+``user``
+    For root where there is no bubblewrap, as in Gradescope's containers: a user without rights and without network. It
+    can read what everybody can read, and what it writes to the system's shared folders stays (``other_user``).
 ``process``
     A process of its own with limits on time and memory, as in a student's own ``check``. It can read what the user can
     read, and reach the network.
@@ -11,19 +14,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from autograder.grading.other_user import OtherUserSession
 from autograder.session import PLAIN_COMMAND, Limits, Session
 from autograder.submissions import ROOT
 from autograder.tracks import Track
-from autograder.worker_options import CONFINED, PRELOAD
+from autograder.worker_options import CONFINED, OTHER_USER, PRELOAD
 from llamalab.errors import UserError
 
-KINDS = ("bubblewrap", "process")
+KINDS = ("bubblewrap", "user", "process")
 ADVICE = (
     "Install bubblewrap (Debian, Ubuntu: apt install bubblewrap) on a Linux that allows user namespaces and see "
     "`python -m autograder doctor`, or take --isolation=process if you trust every submission"
@@ -34,6 +39,7 @@ WORKER_FILES = (
     *("__init__.py", "adapters", "call.py", "confinement.py", "processes.py", "protocol.py", "seccomp.py"),
     *("submission_modules.py", "worker.py", "worker_options.py"),
 )
+SOLVED = ("fused.py", "packing.py", "prefixes.py")  # of llamalab; a handout has none of them either
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 LIBRARY_CACHE = "/etc/ld.so.cache"
 VARIABLES = {
@@ -57,15 +63,24 @@ def session(kind: str, track: Track, components: Iterable[str], limits: Limits |
         components: whose adapters are loaded at once, rather than for every submission anew.
 
     Raises:
-        UserError: there is no bubblewrap, or no such kind.
+        UserError: there is no bubblewrap, no user ``student``, or no such kind.
     """
     limits = limits or Limits()
     preload = [PRELOAD + name for name in components]
     if kind == "process":
         return Session(limits, [*PLAIN_COMMAND, *preload])
+    if kind == "user":
+        return OtherUserSession(limits, worker_files(track), VARIABLES, [OTHER_USER, *preload])
     if kind != "bubblewrap":
         raise UserError(f"there is no isolation {kind!r}; there are {', '.join(KINDS)}")
     return Session(limits, [*sandbox(track), CONFINED, *preload])
+
+
+def worker_files(track: Track) -> list[str]:
+    """The project's files and folders that a worker needs, and none that holds what students are to write."""
+    llamalab = sorted(path.name for path in (ROOT / "llamalab").iterdir())
+    shown = (f"llamalab/{name}" for name in llamalab if name not in (*SOLVED, "__pycache__"))
+    return [*(f"autograder/{file}" for file in WORKER_FILES), *shown, *track.provided_files]
 
 
 def sandbox(track: Track) -> list[str]:
@@ -86,6 +101,7 @@ def sandbox(track: Track) -> list[str]:
         *_user(),
         *("--dev", "/dev", "--tmpfs", "/tmp"),
         *_read_only(track),
+        *_without(track.forbidden_imports if track.forbidden_cost == 1 else ()),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"),
         *(str(python), "-E", "-P", str(PROJECT / "autograder" / "worker.py")),
     ]
@@ -107,7 +123,7 @@ def _read_only(track: Track) -> Iterator[str]:
     if not any(Path(base).is_relative_to(folder) for folder in shown):
         shown[Path(base)] = base
     shown[ENVIRONMENT] = sys.prefix
-    for name in (*(f"autograder/{file}" for file in WORKER_FILES), "llamalab", *track.provided_files):
+    for name in worker_files(track):
         shown[PROJECT / name] = str(ROOT / name)
     for folder in SYSTEM:
         if os.path.islink(folder):
@@ -116,3 +132,16 @@ def _read_only(track: Track) -> Iterator[str]:
         yield from ("--perms", "0755", "--dir", str(folder))
     for target, source in shown.items():
         yield from ("--ro-bind", source, str(target))
+
+
+def _without(packages: Iterable[str]) -> Iterator[str]:
+    """Arguments that hide packages which no submission may import: one can import without it showing."""
+    seen = (*SYSTEM, os.path.realpath(sys.base_prefix))
+    for name in packages:
+        spec = importlib.util.find_spec(name)
+        for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
+            places = [folder] if any(folder.is_relative_to(other) for other in seen) else []
+            if folder.is_relative_to(sys.prefix):
+                places.append(ENVIRONMENT / folder.relative_to(sys.prefix))
+            for place in map(str, places):
+                yield from ("--tmpfs", place, "--remount-ro", place)

@@ -21,6 +21,7 @@ from autograder.instructor import bank
 from autograder.instructor.handout import assemble
 from autograder.submissions import ROOT
 
+pytestmark = pytest.mark.slow
 TRACK = "minillama"  # whose inputs are drawn sooner than those with LoRA
 SEED = 11
 STUDENTS = {"hasty", "honest", "mistaken", "new", "sly", "traveller"}

@@ -18,6 +18,7 @@ from autograder.grading.records import Record
 from tests.e2e.attacks.attack import RIGHT, WRONG
 from tests.e2e.attacks.conftest import why_not
 
+pytestmark = pytest.mark.slow
 COURSE = """
 student_files = ["rope.py"]
 provided_files = ["config.py", "base_llama.py", "tokenizer.py", "utils.py"]
@@ -99,7 +100,7 @@ def grade(submissions: Path, out: Path, workers: int) -> dict[str, Record]:
         "seed": 1,
         "regrade": False,
     }
-    assert batch.run(argparse.Namespace(**options, isolation="bubblewrap", seconds=1.5, memory=256)) == 0
+    assert batch.run(argparse.Namespace(**options, isolation="bubblewrap", seconds=2.5, memory=256)) == 0
     with Gradebook(out / "gradebook.sqlite") as book:
         return {record.student: record for record in book.records()}
 

@@ -227,6 +227,7 @@ def test_a_model_that_learns_nothing_is_visible(folder, run, tmp_path):
     assert "whatever the sentence" in result.stdout or "-" in result.stdout.split("accuracy")[1].splitlines()[0]
 
 
+@pytest.mark.slow
 def test_200_real_sentences_teach_a_real_model_more_than_the_majority(asset, tmp_path):
     """Of SST, the clearest: awful against excellent."""
     model = asset("smollm2")

@@ -20,7 +20,8 @@ COMMANDS = [
     for command in re.findall(r"^    (?:.*&& )?(?:\.venv/bin/)?python (.+?)(?:  +#.*)?$", README, re.MULTILINE)
     if "fetch" not in command
 ]
-FOR_A_CLASS = [command for command in COMMANDS if command in README[README.index("## Grade a class") :]]
+CLASS = README[README.index("## Grade a class") : README.index("## Models and data")]
+FOR_A_CLASS = [command for command in COMMANDS if command in CLASS]
 LONGER = ("doctor", "gradescope")  # end-to-end tests of their own
 NEEDED = {
     "stories260K": "stories260K-model",
@@ -78,6 +79,7 @@ def test_a_command_of_the_readme_works(command, asset, tmp_path):
     assert result.stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="grading a class needs bubblewrap")
 def test_the_commands_for_a_class_work_in_their_order(tmp_path):
     (tmp_path / "submissions" / "bob").mkdir(parents=True)
@@ -113,5 +115,6 @@ def test_every_option_of_the_tables_exists():
     help_text = subprocess.run(
         [sys.executable, ROOT / "run_llama.py", "--help"], capture_output=True, text=True, timeout=60
     ).stdout
-    for option in re.findall(r"`(--[a-z_-]+)", README[README.index("| option |") : README.index("## Models and data")]):
+    tables = README[README.index("| option |") : README.index("## Build it yourself")]
+    for option in re.findall(r"`(--[a-z_-]+)", tables):
         assert option in help_text, option

@@ -38,6 +38,8 @@ REACHED = []
 def attempt(what, function, *arguments):
     try:
         result = function(*arguments)
+    except (NameError, TypeError):
+        raise  # a mistake in the attack
     except BaseException:
         return None
     if result != -1 and not (isinstance(result, (bytes, str, list, tuple, dict, set)) and not result):

@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.e2e.attacks import exits, forging, privilege, resources, stealing, tampering, values
-from tests.e2e.attacks.attack import RIGHT, Attack
+from tests.e2e.attacks.attack import PARTIAL, RIGHT, Attack
+from tests.e2e.attacks.test_honest import BROKEN, FINE
 
 MODULES = (forging, exits, tampering, values, stealing, resources, privilege)
 ATTACKS: list[Attack] = [attack for module in MODULES for attack in module.ATTACKS]
@@ -38,7 +39,7 @@ GROUPS = {
     14: "objects that equal everything, tensor subclasses, lazy ones",
     15: "NaN, empty, broadcasting, wrong types; right values in odd tensors",
     16: "return or change inputs, keep answers, change torch's global state",
-    17: "a table of public answers, memory of calls, guess who grades",
+    17: "remember calls, guess who grades; a table of public answers earns 0",
     18: "read graders, answers, other submissions, processes, memory, variables",
     19: "frames, objects, imports of the grader or of forbidden packages",
     20: "TCP, UDP, DNS, Unix sockets, every address family",
@@ -47,35 +48,30 @@ GROUPS = {
     23: "leave processes, files, caches, limits behind",
     24: "mounts, namespaces, user ids, devices, 40 system calls, pip, cron",
     25: "source that a reader runs or chokes on",
-    26: "honest: broken, odd, slow",
+    26: "honest: broken (its own component pays), odd, slow",
 }
 
-# What tests of other modules and functions add to a group: number of them, what they get, points.
-ELSEWHERE = {
-    17: [("not the marks", "0", 1)],
-    18: [("nothing found", "15", 1)],
-}
+SAME = "as without it"
 
 
 def table() -> str:
-    """One row a group: attacks, what their tests end as, points of 15."""
+    """One row a group: how many attacks, how their tests end, points of 15."""
+    ends = {number: Counter() for number in GROUPS}
+    for attack in ATTACKS:
+        ends[attack.group][attack.outcome or SAME, _points(attack)] += 1
+    for case in (*BROKEN, *FINE):
+        ends[26][case.outcome or "pass", f"{case.rope:g}"] += 1
     lines = ["| | what is tried | cases | outcome | points of 15 |", "|---|---|---|---|---|"]
     for number, words in GROUPS.items():
-        ends = Counter(
-            (attack.outcome or "as without it", _points(attack)) for attack in ATTACKS if attack.group == number
-        )
-        for outcome, points, count in ELSEWHERE.get(number, []):
-            ends[outcome, points] += count
-        outcomes = ", ".join(dict.fromkeys(outcome for (outcome, _), _ in ends.most_common()))
-        points = ", ".join(sorted({points for _, points in ends}, key=float))
-        lines.append(f"| {number} | {words} | {sum(ends.values())} | {outcomes} | {points} |")
+        outcomes = ", ".join(dict.fromkeys(outcome for (outcome, _), _ in ends[number].most_common()))
+        points = ", ".join(sorted({points for _, points in ends[number]}, key=float))
+        lines.append(f"| {number} | {words} | {ends[number].total()} | {outcomes} | {points} |")
     return "\n".join(lines)
 
 
 def _points(attack: Attack) -> str:
-    if attack.outcome:
-        return f"{attack.points:.3g}"
-    return "15" if attack.over == RIGHT else "1.9"
+    """What it earns: without an outcome of its own, as much as the code that it is added to."""
+    return f"{attack.points:g}" if attack.outcome else "15" if attack.over == RIGHT else f"{PARTIAL:g}"
 
 
 if __name__ == "__main__":

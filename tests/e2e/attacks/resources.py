@@ -100,7 +100,7 @@ ATTACKS = (
                     x = bytearray(110 << 20)
                     time.sleep(9)
             while True:
-                os.write(1, b'x')
+                os.write(1, b'x' * 65536)
         """,
         outcome="out of memory",
     ),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from autograder import references
 from autograder.cases.rope import cases
+from autograder.grading import intake
 from autograder.references import References
 from autograder.session import Answer
 from autograder.submissions import ROOT
 from rope import apply_rotary_emb
-from tests.e2e.attacks.arena import BOUND, Arena, feedback, processes_named
+from tests.e2e.attacks.arena import BOUND, TRACK, Arena, feedback, processes_named
 from tests.e2e.attacks.attack import RIGHT, Attack
 from tests.e2e.attacks.groups import ATTACKS, GROUPS
 
@@ -136,6 +138,17 @@ def test_an_exit_in_a_method_costs_that_component(arena: Arena, method: str):
     norm, rope = arena.grade({"llama.py": text.encode(), "rope.py": RIGHT.encode()}).components
     assert (norm.earned, rope.earned) == (0, 15)
     assert {test.outcome for test in norm.tests} == {"error"} and "SystemExit: 0" in feedback(norm)
+
+
+def test_reading_a_submission_does_not_run_it(arena: Arena, tmp_path: Path):
+    """Group 25: it is opened, searched for forbidden imports and read, all in this process."""
+    mark, folder = tmp_path / "it ran", tmp_path / "submission"
+    folder.mkdir()
+    (folder / "rope.py").write_text(f"open({str(mark)!r}, 'w').close()\nimport transformers\n{RIGHT}")
+    opened = intake.open_submission(folder, TRACK)
+    row = arena.grade_rope(opened.files)
+    assert row.uses == ("rope.py:2  imports transformers, which this course does not allow",) and row.earned == 0
+    assert not mark.exists()
 
 
 def test_a_submission_that_always_hangs_is_given_up(arena: Arena):

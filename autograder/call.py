@@ -1,15 +1,17 @@
-"""Worker side: one call of an adapter, from a request to the bytes of an answer. Whatever happens is an answer."""
+"""Worker side: one case of a request, from its inputs to the bytes of an answer. Whatever happens is an answer."""
 
 from __future__ import annotations
 
 import importlib
 import linecache
+import random
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.random  # noqa: F401  NumPy puts it off until it is used, which is in every fork
 import torch
 
 from autograder import protocol
@@ -23,14 +25,18 @@ class BadAnswer(Exception):
     """What the student's code returned cannot be compared; the message says what it is and what was expected."""
 
 
-def answer(request: protocol.Message) -> bytes:
-    """Run one request and describe the outcome as an encoded message.
+def answer(request: protocol.Message, case: Mapping[str, Any]) -> bytes:
+    """Run one case of a request and describe the outcome as an encoded message.
 
     Its ``kind`` is ``answer``, with the outputs, or that of a fault: todo, import_error, memory, bad_answer or error.
+    The student's files are run anew for it; random numbers and what torch does by default are as in a new process.
     """
     try:
-        torch.manual_seed(0)
-        return protocol.encode({"kind": "answer", **_outputs(request)})
+        for begin in (random.seed, np.random.seed, torch.manual_seed):
+            begin(0)
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+        return protocol.encode({"kind": "answer", **_outputs(request, case)})
     except BaseException as error:
         return _encoded_fault(error, request["student"])
 
@@ -40,21 +46,17 @@ def load_adapter(name: str):
     return importlib.import_module(f"autograder.adapters.{name}")
 
 
-def _outputs(request: protocol.Message) -> dict[str, Any]:
+def _outputs(request: protocol.Message, case: Mapping[str, Any]) -> dict[str, Any]:
     adapter = load_adapter(request["adapter"])
-    inputs = {
-        name[len(protocol.INPUT) :]: _to_torch(value)
-        for name, value in request.items()
-        if name.startswith(protocol.INPUT)
-    }
+    inputs = {name: _to_torch(value) for name, value in case.items()}
     sources = {
         name[len(protocol.SOURCE) :]: value.tobytes()
         for name, value in request.items()
         if name.startswith(protocol.SOURCE)
     }
     provided = {name: str(ROOT / file) for name, file in request["provided"].items()}
-    submission = Submission(request["student"], sources, provided, adapter.MODULES)
-    outputs = adapter.run(submission, inputs)
+    with Submission(request["student"], sources, provided, adapter.MODULES) as submission:
+        outputs = adapter.run(submission, inputs)
     return {protocol.OUTPUT + name: _to_plain(name, value) for name, value in outputs.items()}
 
 

@@ -1,8 +1,8 @@
-"""Worker side, Linux: the walls inside the sandbox, around one submission and around one call.
+"""Worker side, Linux: the walls inside the sandbox, around one submission and around one request.
 
 The sandbox itself (``grading.isolation``) is shared by all submissions of a worker, which loads torch only once. So
 each submission gets namespaces of its own on top: it sees no other process, and what it leaves in ``/tmp``, in shared
-memory or running is gone when the call ends. The first process of these namespaces serves the calls and keeps the
+memory or running is gone when the request ends. The first process of these namespaces serves them and keeps the
 rights over them; the process that runs student code has none.
 """
 
@@ -29,7 +29,7 @@ SECCOMP_MODE_FILTER = 2
 CAPABILITY_VERSION = 0x20080522
 LAST_CAPABILITY = 63  # the kernel refuses those it does not know
 
-PATIENCE = 2.0  # seconds for ending what a call left running
+PATIENCE = 2.0  # seconds for ending what a request left running
 LOOKING = 0.2  # seconds for finding out what memory processes share
 SOCKET_BUFFERS = 416 << 10  # bytes that one may hold, twice net.core.wmem_max
 SCRATCH = ("/tmp", "/dev/shm")
@@ -100,7 +100,7 @@ def adopt_orphans() -> None:
 
 
 def end_descendants() -> None:
-    """Kill and collect what a call left running, outside a sandbox; ``adopt_orphans`` lets it find them."""
+    """Kill and collect what a request left running, outside a sandbox; ``adopt_orphans`` lets it find them."""
     deadline = time.monotonic() + PATIENCE
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
     while children.exists() and (left := children.read_text().split()) and time.monotonic() < deadline:

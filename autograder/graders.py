@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from autograder import forbidden, references
-from autograder.judge import Finding, Judge
+from autograder.judge import Finding, Judge, Rehearsal
 from autograder.references import References
 from autograder.results import ComponentResult, Results, TestResult
 from autograder.session import Session
@@ -121,7 +121,7 @@ def grade(
     rows = []
     for name, tests in graders.items():
         judge = judge_of(name, track, submission, session, references_of(name))
-        tested = tuple(_run(test, judge) for test in tests)
+        tested = _tested(tests, judge, track)
         row = ComponentResult(name, track.components[name].points, tested)
         uses = forbidden.uses(track, track.components[name], judge.references.modules, submission)
         row = replace(row, uses=uses, cost=track.forbidden_cost if uses else 0.0)
@@ -131,7 +131,28 @@ def grade(
 
 def judge_of(component: str, track: Track, submission: Submission, session: Session, stored: References) -> Judge:
     """A judge of one component of one submission."""
-    return Judge(stored, track, lambda inputs: session.call(submission, component, inputs))
+    return Judge(stored, track, lambda cases: session.calls(submission, component, cases))
+
+
+def _tested(tests: Sequence[Grader], judge: Judge, track: Track) -> tuple[TestResult, ...]:
+    """Run the tests of a component: on cases that share a process if they then all pass, or all are to do.
+
+    Otherwise every case has a process of its own, so that nothing that one of them left behind can cost another marks.
+    """
+    if judge.run_ahead(_asked_for(tests, judge.references, track)):
+        tested = tuple(_run(test, judge) for test in tests)
+        if {result.outcome for result in tested} in ({"pass"}, {"todo"}):
+            return tested
+    judge.begin_anew()
+    return tuple(_run(test, judge) for test in tests)
+
+
+def _asked_for(tests: Sequence[Grader], stored: References, track: Track) -> list[str]:
+    """The cases that the tests ask a right submission for; a wrong one may be asked for others besides."""
+    rehearsal = Rehearsal(stored, track)
+    for test in tests:
+        _run(test, rehearsal)
+    return rehearsal.cases
 
 
 def _run(grader: Grader, judge: Judge) -> TestResult:

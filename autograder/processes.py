@@ -1,13 +1,17 @@
-"""Worker side: one process per call, watched until it has answered, died or run out of time, then ended.
+"""Worker side: one process per request, watched until it has answered, died or run out of time, then ended.
 
 A fork of the worker, which has torch loaded already; or, where there is no fork, a fresh process. Either runs
-``call.answer`` and writes one message. What it prints goes to a pipe of its own and is kept up to a limit. In a sandbox
-the fork gives up its rights first (``confinement``), and whatever it left running or lying about is gone afterwards.
+``call.answer`` on one case after the other and writes a message for each; it is told when to go on with the next, so
+that every case has its own time and its own output. What it prints goes to a pipe of its own and is kept up to a limit.
+In a sandbox the fork gives up its rights first (``confinement``), and whatever it left running or lying about is gone
+afterwards.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import queue
 import selectors
 import signal
 import subprocess
@@ -15,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,15 +32,16 @@ except ImportError:  # Windows
     resource = None
 
 PRINTED_KEPT = 8192  # bytes
-OPEN_FILES, FILE_SIZE, PROCESSES = 256, 64 << 20, 128  # what a call may have; processes not as the grading user
-TICK = 0.02  # seconds between looks at a call
+OPEN_FILES, FILE_SIZE, PROCESSES = 256, 64 << 20, 128  # what a request may have; processes not as the grading user
+TICK = 0.02  # seconds between looks at a fork
 START = 120.0  # seconds a fresh process may take to load torch
+LAST_WORDS = 0.02  # seconds that the output of a fresh process may take to get here
 ONCE = "--once"
 
 
 @dataclass
 class Ended:
-    """How a call ended: ``answered``, or else ``exited``, ``signalled``, ``timeout``, ``too_large`` or ``memory``."""
+    """How a case ended: ``answered``, or else ``exited``, ``signalled``, ``timeout``, ``too_large`` or ``memory``."""
 
     how: str = "timeout"
     status: int = 0
@@ -69,19 +74,24 @@ class Ended:
         }
 
 
-def run_in_fork(request: protocol.Message, private: tuple[int, ...], confined: bool) -> Ended:
-    """Answer a request in a fork that has lost the file descriptors ``private``.
+def run_in_fork(
+    request: protocol.Message, cases: Sequence[protocol.Message], private: tuple[int, ...], confined: bool
+) -> Iterator[Ended]:
+    """Answer the cases of a request in one fork, which has lost the file descriptors ``private``.
+
+    Yields how each case ended, up to the first that was not answered.
 
     Args:
         confined: this is the first process of the namespaces of ``confinement.enter``.
     """
     answer_in, answer_out = os.pipe()
     printed_in, printed_out = os.pipe()
+    go_on_in, go_on_out = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.setsid()
-            for descriptor in (*private, answer_in, printed_in):
+            for descriptor in (*private, answer_in, printed_in, go_on_out):
                 os.close(descriptor)
             redirect_standard_streams(printed_out)
             limit(request)
@@ -89,48 +99,96 @@ def run_in_fork(request: protocol.Message, private: tuple[int, ...], confined: b
                 os.chdir("/tmp")
                 limit_processes()
                 confinement.give_up_rights()
-            write_all(answer_out, call.answer(request))
+            answer_all(request, cases, answer_out, go_on_in)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(1)
-    os.close(answer_out)
-    os.close(printed_out)
-    ended = Ended()
+    for descriptor in (answer_out, printed_out, go_on_in):
+        os.close(descriptor)
     try:
-        _watch(ended, pid, answer_in, printed_in, request, confined)
+        with _Watch(pid, answer_in, printed_in, request, confined) as watch:
+            for number in range(len(cases)):
+                if number:
+                    _let_go_on(go_on_out)
+                ended = watch.case()
+                if ended.how != "answered" or number == len(cases) - 1:
+                    watch.end()  # before anybody hears of it: whoever does may look for what is left
+                yield ended
+                if ended.how != "answered":
+                    return
     finally:
-        os.close(answer_in)
-        os.close(printed_in)
-    return ended
+        for descriptor in (answer_in, printed_in, go_on_out):
+            os.close(descriptor)
 
 
-def _watch(ended: Ended, pid: int, answer_in: int, printed_in: int, request: protocol.Message, confined: bool) -> None:
-    """Collect a child's answer and output, then end it. Its exit counts only once its pipes are empty."""
-    deadline = time.monotonic() + request["timeout"]
-    baseline = confinement.own_memory() if confined else 0
-    status, weighed = None, time.monotonic()
-    with selectors.DefaultSelector() as selector:
-        selector.register(answer_in, selectors.EVENT_READ, ended.keep_answer)
-        selector.register(printed_in, selectors.EVENT_READ, ended.keep_printed)
+def answer_all(request: protocol.Message, cases: Sequence[protocol.Message], answers: int, go_on: int) -> None:
+    """What a process does with its cases: it answers one, waits until it is told to go on, and so on."""
+    for number, case in enumerate(cases):
+        if number:
+            os.read(go_on, 1)
+        write_all(answers, call.answer(request, case))
+
+
+def _let_go_on(descriptor: int) -> None:
+    try:
+        os.write(descriptor, b"\0")
+    except OSError:
+        pass  # it has died; its exit code says how
+
+
+class _Watch:
+    """What the process that watches a fork knows about it. Leaving the context ends the fork and all it has started."""
+
+    def __init__(self, pid: int, answers: int, printed: int, request: protocol.Message, confined: bool) -> None:
+        self._pid, self._confined, self._over = pid, confined, False
+        self._seconds, self._memory = request["timeout"], request["memory"]
+        self._baseline = confinement.own_memory() if confined else 0
+        self._status: int | None = None
+        self._ended = Ended()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(answers, selectors.EVENT_READ, lambda piece: self._ended.keep_answer(piece))
+        self._selector.register(printed, selectors.EVENT_READ, lambda piece: self._ended.keep_printed(piece))
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        self._selector.close()
+
+    def case(self) -> Ended:
+        """Collect the answer to a case and the output. An exit counts only once the pipes are empty."""
+        self._ended = ended = Ended()
+        deadline = time.monotonic() + self._seconds
+        weighed = time.monotonic()
         while ended.how == "timeout" and time.monotonic() < deadline:
-            read_something = _read_ready(selector, timeout=TICK)
-            if status is None:
-                finished, code = os.waitpid(pid, os.WNOHANG)
-                status = os.waitstatus_to_exitcode(code) if finished else None
+            read_something = _read_ready(self._selector, timeout=TICK)
+            if self._status is None:
+                finished, code = os.waitpid(self._pid, os.WNOHANG)
+                self._status = os.waitstatus_to_exitcode(code) if finished else None
             elif not read_something:
-                ended.died(status)
-            if confined and ended.how == "timeout" and time.monotonic() > weighed + TICK:  # even while it prints
+                ended.died(self._status)
+            if self._confined and ended.how == "timeout" and time.monotonic() > weighed + TICK:  # even while it prints
                 weighed = time.monotonic()
-                if confinement.memory_in_use(baseline, request["memory"]) > request["memory"]:
+                if confinement.memory_in_use(self._baseline, self._memory) > self._memory:
                     ended.how = "memory"
-        if confined:
+        if ended.how != "answered":
+            self.end()
+        _read_ready(self._selector, timeout=0)  # what was printed last
+        return ended
+
+    def end(self) -> None:
+        """End the fork and all it has started, if that has not been done yet."""
+        if self._over:
+            return
+        self._over = True
+        if self._confined:
             confinement.clear()
         else:
-            _kill(pid, reaped=status is not None)
+            _kill(self._pid, reaped=self._status is not None)
             confinement.end_descendants()
-        _read_ready(selector, timeout=0)  # what was printed last
 
 
 def _read_ready(selector: selectors.BaseSelector, timeout: float) -> bool:
@@ -161,8 +219,8 @@ def _kill(pid: int, reaped: bool) -> None:
         os.waitpid(pid, 0)
 
 
-def run_in_fresh_process(request: protocol.Message, script: str) -> Ended:
-    """Answer a request in a new interpreter: the same results, after one more import of torch."""
+def run_in_fresh_process(request: protocol.Message, cases: Sequence[protocol.Message], script: str) -> Iterator[Ended]:
+    """Answer the cases in a new interpreter: the same as ``run_in_fork``, after one more import of torch."""
     process = subprocess.Popen(
         [sys.executable, "-E", "-P", script, ONCE],
         stdin=subprocess.PIPE,
@@ -171,52 +229,83 @@ def run_in_fresh_process(request: protocol.Message, script: str) -> Ended:
         bufsize=0,
         start_new_session=True,  # ignored on Windows
     )
-    ended, loaded, over = Ended(), threading.Event(), threading.Event()
-
-    def collect(piece_of: Callable[[], bytes], keep: Callable[[bytes], None]) -> None:
-        while ended.how == "timeout" and (piece := piece_of()):
-            keep(piece)
-        over.set()
-
-    def collect_answer() -> None:
-        loaded_byte = process.stdout.read(1)
-        loaded.set()
-        if loaded_byte:
-            collect(lambda: process.stdout.read(1 << 20), ended.keep_answer)
-        over.set()
-
-    def collect_printed() -> None:
-        while piece := process.stderr.read(1 << 16):
-            ended.keep_printed(piece)
-
-    threads = [threading.Thread(target=target, daemon=True) for target in (collect_answer, collect_printed)]
-    for thread in threads:
-        thread.start()
-    loaded.wait(START)
+    answers, printed = _pieces(process.stdout), _pieces(process.stderr)
     try:
-        process.stdin.write(protocol.encode(request))
+        _next(answers, START)  # a byte that says torch is loaded
+        _tell(process, b"".join(map(protocol.encode, (request, *cases))))
+        for number in range(len(cases)):
+            if number:
+                _tell(process, b"\0")
+            ended = Ended()
+            deadline = time.monotonic() + request["timeout"]
+            while ended.how == "timeout" and (piece := _next(answers, deadline - time.monotonic())) is not None:
+                if piece:
+                    ended.keep_answer(piece)
+                elif (code := _exit_code(process, deadline)) is not None:
+                    ended.died(code)
+            if ended.how != "answered":
+                _end_fresh(process)
+            while piece := _next(printed, LAST_WORDS):
+                ended.keep_printed(piece)
+            yield ended
+            if ended.how != "answered":
+                return
+    finally:
+        _end_fresh(process)
+
+
+def _pieces(stream: io.FileIO) -> queue.SimpleQueue[bytes]:
+    """What a thread reads from a stream; an empty piece is its end."""
+    pieces: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        while piece := stream.read(1 << 20):
+            pieces.put(piece)
+        pieces.put(b"")
+
+    threading.Thread(target=read, daemon=True).start()
+    return pieces
+
+
+def _next(pieces: queue.SimpleQueue[bytes], seconds: float) -> bytes | None:
+    """The next piece, or None if none has come within so many seconds."""
+    try:
+        return pieces.get(timeout=max(0.0, seconds))
+    except queue.Empty:
+        return None
+
+
+def _tell(process: subprocess.Popen, data: bytes) -> None:
+    try:
+        process.stdin.write(data)
     except OSError:
         pass  # it has died; its exit code says how
-    over.wait(request["timeout"])
-    if ended.how == "timeout" and over.is_set():
-        ended.died(process.wait())
+
+
+def _exit_code(process: subprocess.Popen, deadline: float) -> int | None:
+    """How a process ended, or None if it has not: closing its answers does not end it."""
+    try:
+        return process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _end_fresh(process: subprocess.Popen) -> None:
     if hasattr(os, "killpg") and process.poll() is None:
         _kill(process.pid, reaped=False)
     else:
         process.kill()
-    threads[1].join(timeout=1)
-    return ended
 
 
 def answer_once() -> None:
-    """What a fresh process does: say that torch is loaded, read one request, answer it."""
+    """What a fresh process does: say that torch is loaded, read a request and its cases, answer them."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.dup(1)
     redirect_standard_streams(2)
     write_all(answers, b"\0")
     request = protocol.read(requests)
-    requests.close()
+    cases = [protocol.read(requests) for _ in range(request["cases"])]
     limit(request)
-    write_all(answers, call.answer(request))
+    answer_all(request, cases, answers, go_on=requests.fileno())
     os._exit(0)
 
 
@@ -233,7 +322,10 @@ def redirect_standard_streams(descriptor: int) -> None:
 
 
 def limit(request: protocol.Message) -> None:
-    """Limit this process where the system can: ``request["memory"]`` bytes more than now, processor time, files."""
+    """Limit this process where the system can: ``request["memory"]`` bytes more than now, processor time, files.
+
+    Processor time is for all cases, and for several threads.
+    """
     if resource is None:
         return
     try:
@@ -242,7 +334,7 @@ def limit(request: protocol.Message) -> None:
     except OSError:  # no /proc: macOS, which maps far more than it uses
         used = 32 << 30
     _lower(resource.RLIMIT_AS, used + request["memory"])
-    _lower(resource.RLIMIT_CPU, int(request["timeout"]) * 4 + 10)
+    _lower(resource.RLIMIT_CPU, int(request["timeout"] * request["cases"]) * 4 + 10)
     _lower(resource.RLIMIT_CORE, 1)  # at 0, a system that hands crashes to a program still does
     _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
     _lower(resource.RLIMIT_FSIZE, FILE_SIZE)
@@ -264,10 +356,11 @@ def _lower(kind: int, value: int) -> None:
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of an answer, after what was printed; student code may have closed or replaced that stream."""
-    try:
-        sys.stdout.flush()
-    except BaseException:
-        pass
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            pass
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

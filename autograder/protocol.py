@@ -37,7 +37,7 @@ DTYPES = {
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
-INPUT, OUTPUT, SOURCE = "in.", "out.", "source."  # how names begin: of inputs, outputs and student files
+OUTPUT, SOURCE = "out.", "source."  # how names begin: of outputs and student files
 
 Message = Mapping[str, Any]
 

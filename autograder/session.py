@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,14 @@ ENVELOPE = protocol.Limits(total=protocol.Limits().total + (4 << 20))
 
 @dataclass(frozen=True)
 class Limits:
-    """What one call may use.
+    """What a submission may use.
 
     Args:
-        seconds: of wall time, once torch is loaded.
-        memory: bytes beyond what torch itself takes.
+        seconds: of wall time for one case, once torch is loaded.
+        memory: bytes beyond what torch itself takes, of all processes that a request has at a time.
         start: seconds that loading torch may take.
-        timeouts: calls of one adapter that may run out of time; the others are then not run.
-        total: seconds of wall time for all calls of one submission; what comes later is not run.
+        timeouts: requests of one adapter that may begin with a case that runs out of time; others are then not run.
+        total: seconds of wall time for all cases of one submission; what comes later is not run.
     """
 
     seconds: float = 10.0
@@ -72,7 +72,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Fault:
-    """A call without an answer.
+    """A case without an answer.
 
     ``kind`` is ``todo``, ``error``, ``import_error``, ``timeout``, ``memory``, ``crashed``, ``bad_answer`` or
     ``not_run``.
@@ -90,9 +90,9 @@ class Session:
     It serves any number of submissions, one after the other, each in processes that know nothing of the others.
 
     Args:
-        limits: of one call.
+        limits: of a submission.
         command: starts the worker, in a sandbox for instance; this Python and no sandbox if not given.
-        fork: False takes a fresh process per call even where fork exists.
+        fork: False takes a fresh process per request even where fork exists.
     """
 
     def __init__(self, limits: Limits = Limits(), command: Sequence[str] = PLAIN_COMMAND, fork: bool = True) -> None:
@@ -131,33 +131,47 @@ class Session:
         Raises:
             UserError: the worker itself does not start.
         """
+        return self.calls(submission, adapter, [inputs], seconds)[0]
+
+    def calls(
+        self, submission: Submission, adapter: str, cases: Sequence[Mapping[str, Any]], seconds: float | None = None
+    ) -> list[Answer | Fault]:
+        """Run an adapter on several inputs in one process, which is several times faster than a process for each.
+
+        The student's modules are run anew for each, but what else one of them changed is there for the next. Returns
+        the results up to the first case that ended the process or ran out of time: at least one, and only the first is
+        as good as a ``call``.
+        """
         seconds = seconds or self.limits.seconds
         self._turn_to(submission)
         if reason := self._exhausted(adapter):
-            return Fault("not_run", f"not run: {reason}")
+            return [Fault("not_run", f"not run: {reason}")]
         request = {
             "adapter": adapter,
             "student": {name: path.name for name, path in submission.student.items()},
             "provided": submission.provided,
             "timeout": seconds,
             "memory": self.limits.memory,
+            "cases": len(cases),
             **{protocol.SOURCE + name: np.frombuffer(text, dtype="u1") for name, text in self._sources.items()},
-            **{protocol.INPUT + name: value for name, value in inputs.items()},
         }
         self._wait_until_ready()
-        started = time.monotonic()
-        ended = self._exchange(request, seconds + self._start_allowance)
-        self._used += time.monotonic() - started
-        if ended is None:
-            return Fault("crashed", "it took the process that watches it down with it")
-        result = _understand(ended, seconds, self.limits)
-        self._timeouts[adapter] += isinstance(result, Fault) and result.kind == "timeout"
-        return result
+        results: list[Answer | Fault] = []
+        before = time.monotonic()
+        for ended in self._exchange(request, cases, seconds + self._start_allowance):
+            self._used, before = self._used + time.monotonic() - before, time.monotonic()
+            results.append(_understand(ended, seconds, self.limits))
+            if self._used > self.limits.total and len(results) < len(cases):
+                self._stop()
+                break
+        results = results or [Fault("crashed", "it took the process that watches it down with it")]
+        self._timeouts[adapter] += isinstance(results[0], Fault) and results[0].kind == "timeout"
+        return results
 
     def _exhausted(self, adapter: str) -> str:
         """Why a submission gets no more calls of an adapter; empty if it does."""
         if self._timeouts[adapter] >= self.limits.timeouts:
-            return f"{self._timeouts[adapter]} calls before this one took longer than {self.limits.seconds:g} s"
+            return f"{self._timeouts[adapter]} cases before this one took longer than {self.limits.seconds:g} s"
         if self._used > self.limits.total:
             return f"everything before this took {self._used:.0f} s, and {self.limits.total:g} s are allowed"
         return ""
@@ -208,20 +222,29 @@ class Session:
                 raise UserError(f"the grading worker did not start: {self._last_error()}")
             self._ready = True
 
-    def _exchange(self, request: protocol.Message, patience: float) -> dict[str, Any] | None:
-        """Send a request and receive how it ended; None, and no worker any more, if the worker fails at that."""
-        if not self._send(request):
-            return None
-        ended = self._receive(patience)
-        self._answered = ended is not None
-        if ended is None:
-            self._stop()
-        return ended
+    def _exchange(
+        self, request: protocol.Message, cases: Sequence[protocol.Message], patience: float
+    ) -> Iterator[dict[str, Any]]:
+        """Send a request and its cases, and receive how each ended, up to the first that was not answered.
 
-    def _send(self, message: protocol.Message) -> bool:
-        """Send a message; False, and no worker any more, if it cannot be reached."""
+        There is no worker any more if it fails at that.
+        """
+        if not self._send(request, *cases):
+            return
+        for _ in cases:
+            ended = self._receive(patience)
+            self._answered = ended is not None
+            if ended is None:
+                self._stop()
+                return
+            yield ended
+            if ended.get("how") != "answered":
+                return
+
+    def _send(self, *messages: protocol.Message) -> bool:
+        """Send messages; False, and no worker any more, if it cannot be reached."""
         try:
-            self._process.stdin.write(protocol.encode(message))
+            self._process.stdin.write(b"".join(map(protocol.encode, messages)))
             self._process.stdin.flush()
         except OSError:
             self._stop()
@@ -254,7 +277,7 @@ def readable(data: bytes | str) -> str:
 
 
 def _understand(ended: Mapping[str, Any], seconds: float, limits: Limits) -> Answer | Fault:
-    """An answer or a fault, from the worker's description of how a call ended. Believes nothing it cannot check."""
+    """An answer or a fault, from the worker's description of how a case ended. Believes nothing it cannot check."""
     how, status = ended.get("how"), ended.get("status")
     answer, printed = ended.get("answer"), ended.get("printed")
     if not (isinstance(answer, np.ndarray) and isinstance(printed, np.ndarray) and type(status) is int):

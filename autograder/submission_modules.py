@@ -6,6 +6,7 @@ imported but not used, so that a broken ``rope.py`` cannot cost the marks of a n
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -13,7 +14,7 @@ import importlib.util
 import linecache
 import sys
 from collections.abc import Collection, Mapping
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 
@@ -26,7 +27,9 @@ class ImportFailed(Exception):
 
 
 class Submission:
-    """The student's modules as one component sees them. One per process: it changes how ``import`` works.
+    """The student's modules as one component sees them. One at a time: inside its context ``import`` finds them.
+
+    Leaving the context forgets them, and the provided ones too, so that the next one begins with fresh modules.
 
     Args:
         student: file name of every module that a student writes.
@@ -44,7 +47,17 @@ class Submission:
     ) -> None:
         self.student = student
         self._finder = _Finder(student, sources, provided, wanted)
+
+    def __enter__(self) -> Submission:
         sys.meta_path.insert(0, self._finder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._finder in sys.meta_path:  # a submission may have changed that too
+            sys.meta_path.remove(self._finder)
+        for name in list(sys.modules):
+            if name.partition(".")[0] in self._finder.found:
+                del sys.modules[name]
 
     def module(self, name: str) -> ModuleType:
         """Import a student's module.
@@ -72,8 +85,15 @@ class _Finder(importlib.abc.MetaPathFinder):
     ) -> None:
         self.student, self.sources, self.provided, self.wanted = student, sources, provided, wanted
         self.attributes: dict[str, dict[str, Any]] = {}
+        self.found: set[str] = set()
 
     def find_spec(self, fullname, path=None, target=None):
+        spec = self._spec(fullname)
+        if spec is not None:
+            self.found.add(fullname)
+        return spec
+
+    def _spec(self, fullname: str) -> importlib.machinery.ModuleSpec | None:
         if fullname in self.attributes or (fullname in self.student and fullname not in self.wanted):
             loader = _StandInLoader(self.attributes.get(fullname, {}))
             return importlib.machinery.ModuleSpec(fullname, loader)
@@ -84,8 +104,20 @@ class _Finder(importlib.abc.MetaPathFinder):
                 fullname, _SourceLoader(self.student[fullname], self.sources[fullname]), origin=self.student[fullname]
             )
         if fullname in self.provided:
-            return importlib.util.spec_from_file_location(fullname, self.provided[fullname])
+            file = self.provided[fullname]
+            return importlib.util.spec_from_file_location(fullname, file, loader=_ProvidedLoader(fullname, file))
         return None
+
+
+@functools.cache
+def _compiled(source: bytes, file: str) -> CodeType:
+    """The code of a file, which a process with many cases runs as often."""
+    return compile(source, file, "exec", dont_inherit=True)
+
+
+class _ProvidedLoader(importlib.machinery.SourceFileLoader):
+    def source_to_code(self, data, path, **_):
+        return _compiled(bytes(data), path)
 
 
 class _SourceLoader(importlib.abc.InspectLoader):
@@ -105,7 +137,7 @@ class _SourceLoader(importlib.abc.InspectLoader):
             raise SyntaxError("this is not UTF-8; save the file as UTF-8", (self.file, line, None, None)) from None
         except SyntaxError:
             pass  # compiling it says why
-        return self.source_to_code(self.source, self.file)
+        return _compiled(self.source, self.file)
 
     def exec_module(self, module):
         module.__file__ = self.file

@@ -1,8 +1,8 @@
 """The process that runs student code: ``python worker.py``, started and spoken to by ``session.Session``.
 
-It reads requests from its standard input, writes results to its standard output (``autograder.protocol``), and runs
-each request in a process of its own (``autograder.processes``). It never imports student code itself, never knows an
-expected value or a point, and decides nothing.
+It reads requests and their cases from its standard input, writes results to its standard output
+(``autograder.protocol``), and runs each request in a process of its own (``autograder.processes``). It never imports
+student code itself, never knows an expected value or a point, and decides nothing.
 """
 
 from __future__ import annotations
@@ -62,14 +62,16 @@ def serve(requests: BinaryIO, results: BinaryIO, fork: bool, confined: bool = Fa
             return OVER
         if "end" in request:
             return 0
+        cases = [protocol.read(requests) for _ in range(request["cases"])]
         if fork:
             if request["adapter"] not in prepared:
                 prepared.add(request["adapter"])
                 _prepare(request["adapter"])
-            ended = processes.run_in_fork(request, (requests.fileno(), results.fileno()), confined)
+            outcomes = processes.run_in_fork(request, cases, (requests.fileno(), results.fileno()), confined)
         else:
-            ended = processes.run_in_fresh_process(request, __file__)
-        _send(results, ended.message())
+            outcomes = processes.run_in_fresh_process(request, cases, __file__)
+        for ended in outcomes:
+            _send(results, ended.message())
 
 
 def _send(results: BinaryIO, message: protocol.Message) -> None:

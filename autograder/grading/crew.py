@@ -51,10 +51,10 @@ class Watched:
     def __init__(self, session: Session, stop: threading.Event) -> None:
         self._session, self._stop = session, stop
 
-    def call(self, submission: Submission, adapter: str, inputs: Mapping[str, Any]) -> Answer | Fault:
+    def calls(self, submission: Submission, adapter: str, cases: Sequence[Mapping[str, Any]]) -> list[Answer | Fault]:
         if self._stop.is_set():
             raise Stopped("stopped")
-        return self._session.call(submission, adapter, inputs)
+        return self._session.calls(submission, adapter, cases)
 
 
 class Crew:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -96,15 +96,14 @@ class Budgeted:
         self._timer.join()
         self._session.close()
 
-    def call(self, submission: Submission, adapter: str, inputs: Mapping[str, Any]) -> Answer | Fault:
-        if self._over.is_set():
-            return self._fault
-        try:
-            result = self._session.call(submission, adapter, inputs)
-        except Exception:  # of a session that was closed meanwhile
-            if not self._over.is_set():
-                raise
-        return self._fault if self._over.is_set() else result
+    def calls(self, submission: Submission, adapter: str, cases: Sequence[Mapping[str, Any]]) -> list[Answer | Fault]:
+        if not self._over.is_set():
+            try:
+                results = self._session.calls(submission, adapter, cases)
+            except Exception:  # of a session that was closed meanwhile
+                if not self._over.is_set():
+                    raise
+        return [self._fault] * len(cases) if self._over.is_set() else results
 
     def _end(self) -> None:
         self._over.set()

@@ -62,14 +62,14 @@ class OtherUserSession(Session):
         super().close()
         _remove(self._shared)
 
-    def call(
-        self, submission: Submission, adapter: str, inputs: Mapping[str, Any], seconds: float | None = None
-    ) -> Answer | Fault:
-        """Run an adapter as ``Session.call`` does; a worker that could not end what it started is replaced."""
-        result = super().call(submission, adapter, inputs, seconds)
+    def calls(
+        self, submission: Submission, adapter: str, cases: Sequence[Mapping[str, Any]], seconds: float | None = None
+    ) -> list[Answer | Fault]:
+        """Run an adapter as ``Session.calls`` does; a worker that could not end what it started is replaced."""
+        results = super().calls(submission, adapter, cases, seconds)
         if len(_processes_of(self._uid)) > OWN_PROCESSES:
             self._stop()
-        return result
+        return results
 
     def _become(self) -> list[str]:
         """The start of a command that runs another one as the user, behind all that root has to do."""

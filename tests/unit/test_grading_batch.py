@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def worker():
 class Borrowed:
     """A session that outlives its class, and remembers what the worker answered to the same code and inputs."""
 
-    answers: dict[tuple, Answer | Fault] = {}
+    answers: dict[tuple, list[Answer | Fault]] = {}
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -59,10 +59,12 @@ class Borrowed:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def call(self, submission: Submission, adapter: str, inputs: Mapping[str, Any]) -> Answer | Fault:
-        key = (tuple(submission.sources().items()), adapter, repr(inputs))
+    def calls(
+        self, submission: Submission, adapter: str, cases: Sequence[Mapping[str, Any]]
+    ) -> list[Answer | Fault]:
+        key = (tuple(submission.sources().items()), adapter, repr(cases))
         if key not in self.answers:
-            self.answers[key] = self._session.call(submission, adapter, inputs)
+            self.answers[key] = self._session.calls(submission, adapter, cases)
         return self.answers[key]
 
     def close(self) -> None:
@@ -243,7 +245,7 @@ def test_a_worker_that_does_not_start_stops_the_class(folder, monkeypatch):
 
 def test_a_worker_that_cannot_be_started_again_stops_the_class(folder, monkeypatch, worker):
     class Broken(Borrowed):
-        def call(self, *_):
+        def calls(self, *_):
             raise UserError("the grading worker did not start: no memory")
 
     monkeypatch.setattr(isolation, "session", lambda *_: Broken(worker))
@@ -258,10 +260,10 @@ def test_a_worker_that_dies_is_replaced_and_the_submission_graded(folder, monkey
             started.append(self)
             super().__init__(worker)
 
-        def call(self, *arguments):
+        def calls(self, *arguments):
             if len(started) == 1:
                 raise UserError("the grading worker did not start: killed")
-            return super().call(*arguments)
+            return super().calls(*arguments)
 
     started: list[DiesOnce] = []
     monkeypatch.setattr(isolation, "session", lambda *_: DiesOnce())
@@ -355,13 +357,13 @@ def test_leaving_a_crew_ends_its_threads_between_two_calls(worker):
     calls = []
 
     class Counting(Borrowed):
-        def call(self, *arguments):
+        def calls(self, *arguments):
             calls.append(arguments)
 
     class Endless(engine.Engine):
         def grade(self, found, session):
             while True:
-                session.call(None, "rope", {})
+                session.calls(None, "rope", [{}])
 
     with Crew(lambda: Counting(worker), 1) as crew:
         next(crew.grade(Endless(None, {}, None, 1, None), [(Found("Ada", "ada", Path("ada")), "0")]))

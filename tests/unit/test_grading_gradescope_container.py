@@ -12,7 +12,9 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,15 +69,20 @@ def test_metadata_that_is_missing_is_no_problem(tmp_path):
 
 
 class FakeSession:
-    """Answers every call with the same result, or raises it."""
+    """Answers every case with the same result, or raises it."""
 
     def __init__(self, result: Answer | Fault | Exception) -> None:
         self.result, self.closed = result, False
 
-    def call(self, *_: object) -> Answer | Fault:
+    def call(self, submission: Submission, adapter: str, inputs: Mapping[str, Any]) -> Answer | Fault:
+        return self.calls(submission, adapter, [inputs])[0]
+
+    def calls(
+        self, submission: Submission, adapter: str, cases: Sequence[Mapping[str, Any]]
+    ) -> list[Answer | Fault]:
         if isinstance(self.result, Exception):
             raise self.result
-        return self.result
+        return [self.result] * len(cases)
 
     def close(self) -> None:
         self.closed = True
@@ -150,27 +157,27 @@ SUBMISSION = Submission({}, {})
 def test_a_call_in_time_is_what_the_session_says():
     session = FakeSession(MISSING)
     with Budgeted(session, 60, "too late") as budgeted:
-        assert budgeted.call(SUBMISSION, "rope", {}) is MISSING
+        assert budgeted.calls(SUBMISSION, "rope", [{}, {}]) == [MISSING, MISSING]
     assert session.closed
 
 
 @pytest.mark.parametrize("during", [MISSING, ValueError("I/O operation on closed file")])
 def test_a_call_that_runs_when_time_is_up_is_not_run_and_neither_is_any_after_it(during):
     class Slow(FakeSession):
-        def call(self, *_):
+        def calls(self, *arguments):
             while not self.closed:
                 time.sleep(0.001)
-            return super().call()
+            return super().calls(*arguments)
 
     with Budgeted(Slow(during), 0.02, "too late") as budgeted:
         for _ in range(2):
-            assert budgeted.call(SUBMISSION, "rope", {}) == Fault("not_run", "not run: too late")
+            assert budgeted.calls(SUBMISSION, "rope", [{}]) == [Fault("not_run", "not run: too late")]
 
 
 def test_what_goes_wrong_in_time_is_not_taken_for_lateness():
     with Budgeted(FakeSession(UserError("the worker did not start")), 60, "too late") as budgeted:
         with pytest.raises(UserError, match="did not start"):
-            budgeted.call(SUBMISSION, "rope", {})
+            budgeted.calls(SUBMISSION, "rope", [{}])
 
 
 # --- the runner --------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def answer(request: protocol.Message, case: Mapping[str, Any]) -> bytes:
     The student's files are run anew for it; random numbers and what torch does by default are as in a new process.
     """
     try:
-        for begin in (random.seed, np.random.seed, torch.manual_seed):
+        for begin in (random.seed, np.random.seed, torch.default_generator.manual_seed):
             begin(0)
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
@@ -55,7 +55,8 @@ def _outputs(request: protocol.Message, case: Mapping[str, Any]) -> dict[str, An
         if name.startswith(protocol.SOURCE)
     }
     provided = {name: str(ROOT / file) for name, file in request["provided"].items()}
-    with Submission(request["student"], sources, provided, adapter.MODULES) as submission:
+    stuck = dict.fromkeys(request["stuck"], f"it was still being imported after {request['timeout']:g} s")
+    with Submission(request["student"], sources, provided, adapter.MODULES, stuck) as submission:
         outputs = adapter.run(submission, inputs)
     return {protocol.OUTPUT + name: _to_plain(name, value) for name, value in outputs.items()}
 

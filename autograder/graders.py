@@ -16,7 +16,7 @@ import pytest
 from autograder import forbidden, references
 from autograder.judge import Finding, Judge, Rehearsal
 from autograder.references import References
-from autograder.results import ComponentResult, Results, TestResult
+from autograder.results import ComponentResult, Match, Results, TestResult
 from autograder.session import Session
 from autograder.submissions import Submission
 from autograder.tracks import Component, Track
@@ -145,6 +145,22 @@ def _tested(tests: Sequence[Grader], judge: Judge, track: Track) -> tuple[TestRe
             return tested
     judge.begin_anew()
     return tuple(_run(test, judge) for test in tests)
+
+
+def recognise(
+    component: str,
+    tests: Sequence[Grader],
+    track: Track,
+    submission: Submission,
+    session: Session,
+    stored: References,
+) -> Match | None:
+    """The known mistake that a wrong component makes. No marks come from that, so its cases may share a process."""
+    judge = judge_of(component, track, submission, session, stored)
+    judge.run_ahead(_asked_for(tests, stored, track))
+    for test in tests:
+        _run(test, judge)
+    return judge.match()
 
 
 def _asked_for(tests: Sequence[Grader], stored: References, track: Track) -> list[str]:

@@ -258,6 +258,8 @@ def raise_finding(fault: Fault) -> NoReturn:
 def _words(fault: Fault) -> str:
     if fault.kind == "todo" and fault.frames:
         return str(fault.frames[-1])
+    if fault.kind == "timeout":
+        return fault.message
     lines = [fault.message]
     if fault.kind == "import_error":
         lines = [f"cannot be imported: {fault.message}"]

@@ -9,6 +9,7 @@ afterwards.
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import os
 import queue
@@ -31,7 +32,8 @@ try:
 except ImportError:  # Windows
     resource = None
 
-PRINTED_KEPT = 8192  # bytes
+PRINTED_KEPT, STACK_KEPT = 8192, 16384  # bytes
+NEARLY = 0.9  # of a case's time is over when it writes down where it is
 OPEN_FILES, FILE_SIZE, PROCESSES = 256, 64 << 20, 128  # what a request may have; processes not as the grading user
 TICK = 0.02  # seconds between looks at a fork
 START = 120.0  # seconds a fresh process may take to load torch
@@ -47,6 +49,7 @@ class Ended:
     status: int = 0
     answer: protocol.Assembly = field(default_factory=protocol.Assembly)
     printed: bytearray = field(default_factory=bytearray)
+    stack: bytearray = field(default_factory=bytearray)
 
     def keep_answer(self, piece: bytes) -> None:
         """Take a piece of the answer and notice when it is whole or over the limits."""
@@ -60,6 +63,10 @@ class Ended:
     def keep_printed(self, piece: bytes) -> None:
         self.printed += piece[: PRINTED_KEPT - len(self.printed)]
 
+    def keep_stack(self, piece: bytes) -> None:
+        """Take a piece of what ``faulthandler`` writes."""
+        self.stack += piece[: STACK_KEPT - len(self.stack)]
+
     def died(self, code: int) -> None:
         """Note an exit code, negative for a signal, of a process that has not answered."""
         if self.how == "timeout":
@@ -71,6 +78,7 @@ class Ended:
             "status": self.status,
             "answer": np.frombuffer(bytes(self.answer.data) if self.how == "answered" else b"", dtype="u1"),
             "printed": np.frombuffer(bytes(self.printed), dtype="u1"),
+            "stack": np.frombuffer(bytes(self.stack), dtype="u1"),
         }
 
 
@@ -86,29 +94,32 @@ def run_in_fork(
     """
     answer_in, answer_out = os.pipe()
     printed_in, printed_out = os.pipe()
+    stack_in, stack_out = os.pipe()
     go_on_in, go_on_out = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.setsid()
-            for descriptor in (*private, answer_in, printed_in, go_on_out):
+            for descriptor in (*private, answer_in, printed_in, stack_in, go_on_out):
                 os.close(descriptor)
             redirect_standard_streams(printed_out)
+            faulthandler.dump_traceback_later(request["timeout"], file=stack_out)  # what its thread needs in memory
+            faulthandler.cancel_dump_traceback_later()  # is not to count against the limit
             limit(request)
             if confined:
                 os.chdir("/tmp")
                 limit_processes()
                 confinement.give_up_rights()
-            answer_all(request, cases, answer_out, go_on_in)
+            answer_all(request, cases, answer_out, go_on_in, stack_out)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(1)
-    for descriptor in (answer_out, printed_out, go_on_in):
+    for descriptor in (answer_out, printed_out, stack_out, go_on_in):
         os.close(descriptor)
     try:
-        with _Watch(pid, answer_in, printed_in, request, confined) as watch:
+        with _Watch(pid, (answer_in, printed_in, stack_in), request, confined) as watch:
             for number in range(len(cases)):
                 if number:
                     _let_go_on(go_on_out)
@@ -119,16 +130,26 @@ def run_in_fork(
                 if ended.how != "answered":
                     return
     finally:
-        for descriptor in (answer_in, printed_in, go_on_out):
+        for descriptor in (answer_in, printed_in, stack_in, go_on_out):
             os.close(descriptor)
 
 
-def answer_all(request: protocol.Message, cases: Sequence[protocol.Message], answers: int, go_on: int) -> None:
-    """What a process does with its cases: it answers one, waits until it is told to go on, and so on."""
+def answer_all(
+    request: protocol.Message, cases: Sequence[protocol.Message], answers: int, go_on: int, stack: int | None = None
+) -> None:
+    """What a process does with its cases: it answers one, waits until it is told to go on, and so on.
+
+    Args:
+        stack: gets the functions that a case is in when its time is nearly over.
+    """
     for number, case in enumerate(cases):
         if number:
             os.read(go_on, 1)
-        write_all(answers, call.answer(request, case))
+        if stack is not None:
+            faulthandler.dump_traceback_later(NEARLY * request["timeout"], file=stack)
+        answer = call.answer(request, case)
+        faulthandler.cancel_dump_traceback_later()
+        write_all(answers, answer)
 
 
 def _let_go_on(descriptor: int) -> None:
@@ -141,7 +162,8 @@ def _let_go_on(descriptor: int) -> None:
 class _Watch:
     """What the process that watches a fork knows about it. Leaving the context ends the fork and all it has started."""
 
-    def __init__(self, pid: int, answers: int, printed: int, request: protocol.Message, confined: bool) -> None:
+    def __init__(self, pid: int, pipes: tuple[int, int, int], request: protocol.Message, confined: bool) -> None:
+        answers, printed, stack = pipes
         self._pid, self._confined, self._over = pid, confined, False
         self._seconds, self._memory = request["timeout"], request["memory"]
         self._baseline = confinement.own_memory() if confined else 0
@@ -150,6 +172,7 @@ class _Watch:
         self._selector = selectors.DefaultSelector()
         self._selector.register(answers, selectors.EVENT_READ, lambda piece: self._ended.keep_answer(piece))
         self._selector.register(printed, selectors.EVENT_READ, lambda piece: self._ended.keep_printed(piece))
+        self._selector.register(stack, selectors.EVENT_READ, lambda piece: self._ended.keep_stack(piece))
 
     def __enter__(self) -> _Watch:
         return self

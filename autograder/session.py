@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from llamalab.errors import UserError
 WORKER = Path(__file__).with_name("worker.py")
 PLAIN_COMMAND = (sys.executable, "-E", "-P", str(WORKER))
 KINDS = ("todo", "import_error", "memory", "bad_answer", "error")
+MODULE = "<module>"  # what Python calls the code of a file outside of functions
+STACK_LINE = re.compile(r'^  File "([^"\n]{1,100})", line (\d{1,7}) in ([^\n]{1,100})$', re.MULTILINE)
 KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "HOME", "LANG")
 ENVELOPE = protocol.Limits(total=protocol.Limits().total + (4 << 20))
 
@@ -103,7 +106,7 @@ class Session:
         self._process: subprocess.Popen | None = None
         self._submission: Submission | None = None
         self._sources: dict[str, bytes] = {}
-        self._used, self._timeouts = 0.0, Counter()
+        self._used, self._timeouts, self._stuck = 0.0, Counter(), set()
         self._ready = self._answered = False
         self._start()
 
@@ -153,6 +156,7 @@ class Session:
             "timeout": seconds,
             "memory": self.limits.memory,
             "cases": len(cases),
+            "stuck": sorted(self._stuck),
             **{protocol.SOURCE + name: np.frombuffer(text, dtype="u1") for name, text in self._sources.items()},
         }
         self._wait_until_ready()
@@ -160,12 +164,14 @@ class Session:
         before = time.monotonic()
         for ended in self._exchange(request, cases, seconds + self._start_allowance):
             self._used, before = self._used + time.monotonic() - before, time.monotonic()
-            results.append(_understand(ended, seconds, self.limits))
+            results.append(_understand(ended, seconds, self.limits, request["student"].values()))
             if self._used > self.limits.total and len(results) < len(cases):
                 self._stop()
                 break
         results = results or [Fault("crashed", "it took the process that watches it down with it")]
-        self._timeouts[adapter] += isinstance(results[0], Fault) and results[0].kind == "timeout"
+        if isinstance(results[0], Fault) and results[0].kind == "timeout":
+            self._timeouts[adapter] += 1
+            self._stuck |= {frame.file for frame in results[0].frames if frame.function == MODULE}
         return results
 
     def _exhausted(self, adapter: str) -> str:
@@ -182,7 +188,7 @@ class Session:
         if (submission, sources) == (self._submission, self._sources):
             return
         self._submission, self._sources = submission, sources
-        self._used, self._timeouts = 0.0, Counter()
+        self._used, self._timeouts, self._stuck = 0.0, Counter(), set()
         if self._process is not None and self._answered and self._send({"end": True}):
             self._ready = self._answered = False
             if self._receive(self.limits.start) == {"ready": True}:
@@ -276,15 +282,20 @@ def readable(data: bytes | str) -> str:
     return "".join(c if c in "\n\t" or c.isprintable() else "?" for c in text.replace("\r", "\n"))
 
 
-def _understand(ended: Mapping[str, Any], seconds: float, limits: Limits) -> Answer | Fault:
-    """An answer or a fault, from the worker's description of how a case ended. Believes nothing it cannot check."""
+def _understand(ended: Mapping[str, Any], seconds: float, limits: Limits, files: Collection[str]) -> Answer | Fault:
+    """An answer or a fault, from the worker's description of how a case ended. Believes nothing it cannot check.
+
+    Args:
+        files: names of the student's.
+    """
     how, status = ended.get("how"), ended.get("status")
-    answer, printed = ended.get("answer"), ended.get("printed")
-    if not (isinstance(answer, np.ndarray) and isinstance(printed, np.ndarray) and type(status) is int):
+    answer, printed, stack = ended.get("answer"), ended.get("printed"), ended.get("stack")
+    if not (all(isinstance(part, np.ndarray) for part in (answer, printed, stack)) and type(status) is int):
         return Fault("crashed", "the worker's message makes no sense")
     text = readable(printed.tobytes())
     if how == "timeout":
-        return Fault("timeout", f"no answer within {seconds:g} s", printed=text)
+        place = _outermost(readable(stack.tobytes()), files)
+        return Fault("timeout", f"no answer within {seconds:g} s{_still(place)}", (place,) if place else (), text)
     if how == "memory":
         return Fault("memory", _memory_words(limits), printed=text)
     if how == "signalled":
@@ -301,6 +312,22 @@ def _understand(ended: Mapping[str, Any], seconds: float, limits: Limits) -> Ans
         names = [name for name in message if name.startswith(protocol.OUTPUT)]
         return Answer({name[len(protocol.OUTPUT) :]: message[name] for name in names}, text)
     return _fault(message, text, limits)
+
+
+def _outermost(stack: str, files: Collection[str]) -> Frame | None:
+    """The outermost of the student's functions in what ``faulthandler`` wrote, most recent first, main thread last."""
+    found = [match.groups() for match in STACK_LINE.finditer(stack)]
+    mine = [(file, line, function) for file, line, function in found if file in files]
+    return Frame(mine[-1][0], int(mine[-1][1]), mine[-1][2], "") if mine else None
+
+
+def _still(place: Frame | None) -> str:
+    """Where a case was shortly before its time was over. Not the line: in a loop that is another one each time."""
+    if place is None:
+        return ""
+    if place.function == MODULE:
+        return f": {place.file} was still being imported; something outside of its functions takes too long"
+    return f": it was still in {place.function} of {place.file}"
 
 
 def _memory_words(limits: Limits) -> str:

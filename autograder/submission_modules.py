@@ -29,13 +29,14 @@ class ImportFailed(Exception):
 class Submission:
     """The student's modules as one component sees them. One at a time: inside its context ``import`` finds them.
 
-    Leaving the context forgets them, and the provided ones too, so that the next one begins with fresh modules.
+    Leaving the context forgets them, and the provided ones but for packages, so that the next begins with fresh modules.
 
     Args:
         student: file name of every module that a student writes.
         sources: the text of those that were handed in. They are run from memory and lie in no folder.
         provided: file of every module that is handed out complete.
         wanted: the student modules that this component is about; the others become stand-ins.
+        stuck: by file name, what to say in place of running a file again that does not come to an end.
     """
 
     def __init__(
@@ -44,9 +45,10 @@ class Submission:
         sources: Mapping[str, bytes],
         provided: Mapping[str, str],
         wanted: Collection[str],
+        stuck: Mapping[str, str],
     ) -> None:
         self.student = student
-        self._finder = _Finder(student, sources, provided, wanted)
+        self._finder = _Finder(student, sources, provided, wanted, stuck)
 
     def __enter__(self) -> Submission:
         sys.meta_path.insert(0, self._finder)
@@ -55,9 +57,8 @@ class Submission:
     def __exit__(self, *_: object) -> None:
         if self._finder in sys.meta_path:  # a submission may have changed that too
             sys.meta_path.remove(self._finder)
-        for name in list(sys.modules):
-            if name.partition(".")[0] in self._finder.found:
-                del sys.modules[name]
+        for name in self._finder.found:
+            sys.modules.pop(name, None)
 
     def module(self, name: str) -> ModuleType:
         """Import a student's module.
@@ -82,14 +83,16 @@ class _Finder(importlib.abc.MetaPathFinder):
         sources: Mapping[str, bytes],
         provided: Mapping[str, str],
         wanted: Collection[str],
+        stuck: Mapping[str, str],
     ) -> None:
         self.student, self.sources, self.provided, self.wanted = student, sources, provided, wanted
+        self.stuck = stuck
         self.attributes: dict[str, dict[str, Any]] = {}
         self.found: set[str] = set()
 
     def find_spec(self, fullname, path=None, target=None):
         spec = self._spec(fullname)
-        if spec is not None:
+        if spec is not None and spec.submodule_search_locations is None:
             self.found.add(fullname)
         return spec
 
@@ -100,6 +103,8 @@ class _Finder(importlib.abc.MetaPathFinder):
         if fullname in self.student:
             if fullname not in self.sources:
                 raise ModuleNotFoundError(f"{self.student[fullname]} is missing")
+            if self.student[fullname] in self.stuck:
+                raise TimeoutError(self.stuck[self.student[fullname]])
             return importlib.machinery.ModuleSpec(
                 fullname, _SourceLoader(self.student[fullname], self.sources[fullname]), origin=self.student[fullname]
             )

@@ -182,3 +182,22 @@ def test_a_hang_takes_no_more_time_than_that_of_two_cases(graded, tmp_path):
     mark = tmp_path / "tried"
     row = graded(f"open({str(mark)!r}, 'a').write('x')\ntime.sleep(60)", Limits(seconds=SECONDS))
     assert outcomes(row) == {"timeout", "not run"} and mark.read_text() == "xx"
+
+
+@posix
+def test_a_file_that_does_not_end_is_run_once_and_named(tmp_path):
+    (tmp_path / "rope.py").write_text("while True:\n    pass\n", "utf-8")
+    (tmp_path / "llama.py").write_text((ROOT / "llama.py").read_text("utf-8"), "utf-8")
+    stuck = Submission.of(tracks.load("mmia"), tmp_path)
+    with Session(Limits(seconds=SECONDS)) as session:
+        first, second = (session.call(stuck, "rope", CASES[0]) for _ in range(2))
+        assert first.kind == "timeout" and "rope.py was still being imported" in first.message
+        assert second.kind == "import_error" and "still being imported after 1 s" in second.message
+        assert session.call(stuck, "whole", {}).kind == "import_error"
+
+
+@posix
+def test_a_function_that_does_not_end_is_named(run):
+    body = "def inner():\n    while True:\n        pass\ninner()"
+    (result,) = run(body, seconds=SECONDS)
+    assert result.message == "no answer within 1 s: it was still in apply_rotary_emb of rope.py"

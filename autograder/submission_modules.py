@@ -29,7 +29,7 @@ class ImportFailed(Exception):
 class Submission:
     """The student's modules as one component sees them. One at a time: inside its context ``import`` finds them.
 
-    Leaving the context forgets them, and the provided ones but for packages, so that the next begins with fresh modules.
+    Leaving the context forgets them, and the provided ones but packages, so that the next begins with fresh modules.
 
     Args:
         student: file name of every module that a student writes.

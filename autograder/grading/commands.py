@@ -30,7 +30,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="process: without a sandbox, only for code that you trust",
     )
     grade.add_argument("--seconds", type=float, default=10.0, metavar="S", help="limit of one case (default: 10)")
-    grade.add_argument("--memory", type=int, default=1024, metavar="MB", help="limit of one process and all that it starts (default: 1024)")
+    grade.add_argument(
+        "--memory",
+        type=int,
+        default=1024,
+        metavar="MB",
+        help="limit of one process and all that it starts (default: 1024)",
+    )
     grade.set_defaults(run=_grade)
 
     report = commands.add_parser("report", help="write a class's pages and tables, from its gradebook")

@@ -371,27 +371,27 @@ def test_gits_comment_for_every_file_is_no_harm(submit):
     assert open_submission(submit(pax_tar({"comment": "0" * 40}, b"g", data=LLAMA)), TRACK).files == {"llama.py": LLAMA}
 
 
-@pytest.mark.parametrize(
-    "archive",
-    [
-        pax_tar({"path": "rope.py"}, b"g"),
-        pax_tar({"size": "-1"}),
-        pax_tar({"size": "1e3"}),
-        pax_tar_of(b"9 path=x\n" + b"nonsense"),
-        pax_tar_of(b"999 path=x\n"),
-        pax_tar_of(b"0 path=x\n"),
-        pax_tar_of(b"5 =x\n\0"),
-        pax_tar_of(b"path=x\n"),
-        pax_tar({"path": "a"})[:1024] + pax_tar({"path": "b"}),
-        tar_header(b"name", b"L", b"%011o\0" % (5 << 20)) + bytes(6 << 20),
-        tar_header(b"hw/", b"5", b"00000001000\0") + bytes(2048),
-        tar_header(b"llama.py", b"0", b"\xff" * 12) + bytes(1024),
-        tar_header(b"llama.py", b"0", b"12a\0") + bytes(1024),
-        tar_header(b"llama.py") + b"x" * 1024,
-        gzip.compress(b"no tar in here" * 100),
-        gzip.compress(tar_of(FILES.items())) + b"more",
-    ],
-)
+DAMAGED = {
+    "a name for every file": pax_tar({"path": "rope.py"}, b"g"),
+    "a negative size": pax_tar({"size": "-1"}),
+    "a size with an exponent": pax_tar({"size": "1e3"}),
+    "nonsense after an attribute": pax_tar_of(b"9 path=x\n" + b"nonsense"),
+    "a longer attribute than there is": pax_tar_of(b"999 path=x\n"),
+    "an attribute of no length": pax_tar_of(b"0 path=x\n"),
+    "an attribute without a name": pax_tar_of(b"5 =x\n\0"),
+    "an attribute that is no record": pax_tar_of(b"path=x\n"),
+    "attributes of attributes": pax_tar({"path": "a"})[:1024] + pax_tar({"path": "b"}),
+    "a name of 5 MB": tar_header(b"name", b"L", b"%011o\0" % (5 << 20)) + bytes(6 << 20),
+    "a folder with content": tar_header(b"hw/", b"5", b"00000001000\0") + bytes(2048),
+    "a size of high bits": tar_header(b"llama.py", b"0", b"\xff" * 12) + bytes(1024),
+    "a size that is no number": tar_header(b"llama.py", b"0", b"12a\0") + bytes(1024),
+    "a file that is cut": tar_header(b"llama.py") + b"x" * 1024,
+    "gzip of no tar": gzip.compress(b"no tar in here" * 100),
+    "bytes after the gzip stream": gzip.compress(tar_of(FILES.items())) + b"more",
+}
+
+
+@pytest.mark.parametrize("archive", DAMAGED.values(), ids=DAMAGED)
 def test_a_tar_that_tools_would_read_in_different_ways_is_refused(submit, archive):
     assert "damaged" in reason(submit(archive))
 

@@ -127,8 +127,9 @@ ATTACKS = (
         24,
         "end the grader and processes of its user",
         call="""
+            threads = {int(name) for name in os.listdir('/proc/self/task')}  # to kill one is to kill oneself
             for number in range(2, 40_000):
-                if number != os.getpid():
+                if number not in threads:
                     attempt('kill', os.kill, number, signal.SIGKILL)
         """,
         over=WRONG,

@@ -20,6 +20,7 @@ def test_200_greedy_tokens_of_stories260k_are_those_of_llama2_c(asset):
     assert completion.text == (HERE / "stories260K-greedy-200.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_smollm2_logits_equal_transformers(asset):
     transformers = pytest.importorskip("transformers")

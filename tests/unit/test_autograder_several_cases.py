@@ -118,7 +118,7 @@ def test_a_fresh_process_gives_the_same(tmp_path):
     body = "print('case', int(query.max()))\ncalls.append(1)\nif query.max() == 2:\n    os._exit(3)\nreturn query, key"
     with Session(Limits(seconds=20), fork=False) as session:
         results = session.calls(submission(tmp_path, body, top="calls = []"), "rope", CASES)
-        assert values(results) == [0, 1, "crashed"]
+        assert values(results) == [0, 1, "crashed"] and "status 3" in results[2].message
         assert [result.printed for result in results] == ["case 0\n", "case 1\n", "case 2\n"]
         hangs = submission(tmp_path, "time.sleep(60 * query.max().item())\nreturn query, key")
         assert values(session.calls(hangs, "rope", CASES, seconds=SECONDS)) == [0, "timeout"]

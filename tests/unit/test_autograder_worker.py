@@ -259,17 +259,6 @@ def test_what_a_call_started_ends_with_it(run, tmp_path):
     assert not mark.exists()
 
 
-def test_a_fresh_process_gives_the_same(tmp_path):
-    with Session(Limits(seconds=5), fork=False) as session:
-        (tmp_path / "rope.py").write_text("print('hello')\n" + RIGHT)
-        answer = session.call(submission_in(tmp_path), "rope", INPUTS)
-        assert answer.printed == "hello\n" and answer.outputs["query"].tolist() == (INPUTS["query"] * 2).tolist()
-        (tmp_path / "rope.py").write_text("import os\nos._exit(3)\n")
-        assert "status 3" in session.call(submission_in(tmp_path), "rope", INPUTS).message
-        (tmp_path / "rope.py").write_text("while True: pass\n")
-        assert session.call(submission_in(tmp_path), "rope", INPUTS, seconds=0.5).kind == "timeout"
-
-
 def test_a_worker_that_does_not_start_is_explained(tmp_path):
     (tmp_path / "rope.py").write_text(RIGHT)
     with Session(command=[sys.executable, "-c", "raise SystemExit('no sandbox here')"]) as session:

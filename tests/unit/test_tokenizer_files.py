@@ -243,6 +243,7 @@ def test_smollm2_knows_how_it_was_trained(asset):
     assert (tokenizer.n_words, tokenizer.eos_ids, tokenizer.add_bos) == (49152, {0, 2}, False)
 
 
+@pytest.mark.slow
 def test_smollm2_encodes_as_transformers(asset):
     """transformers cuts this file's words by GPT-2's expression alone; the model knows single digits only."""
     transformers = pytest.importorskip("transformers")

@@ -55,7 +55,7 @@ def _outputs(request: protocol.Message, case: Mapping[str, Any]) -> dict[str, An
         if name.startswith(protocol.SOURCE)
     }
     provided = {name: str(ROOT / file) for name, file in request["provided"].items()}
-    stuck = dict.fromkeys(request["stuck"], f"it was still being imported after {request['timeout']:g} s")
+    stuck = {file: f"{file} was still being imported after {request['timeout']:g} s" for file in request["stuck"]}
     with Submission(request["student"], sources, provided, adapter.MODULES, stuck) as submission:
         outputs = adapter.run(submission, inputs)
     return {protocol.OUTPUT + name: _to_plain(name, value) for name, value in outputs.items()}

@@ -33,9 +33,9 @@ except ImportError:  # Windows
     resource = None
 
 PRINTED_KEPT, STACK_KEPT = 8192, 16384  # bytes
-NEARLY = 0.9  # of a case's time is over when it writes down where it is
 OPEN_FILES, FILE_SIZE, PROCESSES = 256, 64 << 20, 128  # what a request may have; processes not as the grading user
 TICK = 0.02  # seconds between looks at a fork
+SAYING_WHERE = 0.1  # seconds for writing down which functions it is in
 START = 120.0  # seconds a fresh process may take to load torch
 LAST_WORDS = 0.02  # seconds that the output of a fresh process may take to get here
 ONCE = "--once"
@@ -103,14 +103,13 @@ def run_in_fork(
             for descriptor in (*private, answer_in, printed_in, stack_in, go_on_out):
                 os.close(descriptor)
             redirect_standard_streams(printed_out)
-            faulthandler.dump_traceback_later(request["timeout"], file=stack_out)  # what its thread needs in memory
-            faulthandler.cancel_dump_traceback_later()  # is not to count against the limit
+            faulthandler.register(signal.SIGUSR1, file=stack_out)
             limit(request)
             if confined:
                 os.chdir("/tmp")
                 limit_processes()
                 confinement.give_up_rights()
-            answer_all(request, cases, answer_out, go_on_in, stack_out)
+            answer_all(request, cases, answer_out, go_on_in)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -134,22 +133,12 @@ def run_in_fork(
             os.close(descriptor)
 
 
-def answer_all(
-    request: protocol.Message, cases: Sequence[protocol.Message], answers: int, go_on: int, stack: int | None = None
-) -> None:
-    """What a process does with its cases: it answers one, waits until it is told to go on, and so on.
-
-    Args:
-        stack: gets the functions that a case is in when its time is nearly over.
-    """
+def answer_all(request: protocol.Message, cases: Sequence[protocol.Message], answers: int, go_on: int) -> None:
+    """What a process does with its cases: it answers one, waits until it is told to go on, and so on."""
     for number, case in enumerate(cases):
         if number:
             os.read(go_on, 1)
-        if stack is not None:
-            faulthandler.dump_traceback_later(NEARLY * request["timeout"], file=stack)
-        answer = call.answer(request, case)
-        faulthandler.cancel_dump_traceback_later()
-        write_all(answers, answer)
+        write_all(answers, call.answer(request, case))
 
 
 def _let_go_on(descriptor: int) -> None:
@@ -197,10 +186,20 @@ class _Watch:
                 weighed = time.monotonic()
                 if confinement.memory_in_use(self._baseline, self._memory) > self._memory:
                     ended.how = "memory"
+        if ended.how == "timeout":
+            self._ask_where()
         if ended.how != "answered":
             self.end()
         _read_ready(self._selector, timeout=0)  # what was printed last
         return ended
+
+    def _ask_where(self) -> None:
+        """Have the fork write down which functions it is in, if it will."""
+        until = time.monotonic() + SAYING_WHERE
+        if self._status is None:
+            os.kill(self._pid, signal.SIGUSR1)
+            while (_read_ready(self._selector, TICK) or not self._ended.stack) and time.monotonic() < until:
+                pass
 
     def end(self) -> None:
         """End the fork and all it has started, if that has not been done yet."""

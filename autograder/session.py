@@ -322,7 +322,7 @@ def _outermost(stack: str, files: Collection[str]) -> Frame | None:
 
 
 def _still(place: Frame | None) -> str:
-    """Where a case was shortly before its time was over. Not the line: in a loop that is another one each time."""
+    """Where a case was when its time was over. Not the line: in a loop that is another one each time."""
     if place is None:
         return ""
     if place.function == MODULE:

@@ -19,7 +19,7 @@ CASES = [
     {"query": np.full((1, 2, 3, 4), number, "f4"), "key": np.ones((1, 2, 1, 4), "f4"), "max_seq_len": 2}
     for number in range(3)
 ]
-SECONDS = 1.0
+SECONDS = 2.0
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 Run = Callable[..., list[Answer | Fault]]
@@ -192,7 +192,7 @@ def test_a_file_that_does_not_end_is_run_once_and_named(tmp_path):
     with Session(Limits(seconds=SECONDS)) as session:
         first, second = (session.call(stuck, "rope", CASES[0]) for _ in range(2))
         assert first.kind == "timeout" and "rope.py was still being imported" in first.message
-        assert second.kind == "import_error" and "still being imported after 1 s" in second.message
+        assert second.kind == "import_error" and "still being imported after 2 s" in second.message
         assert session.call(stuck, "whole", {}).kind == "import_error"
 
 
@@ -200,4 +200,4 @@ def test_a_file_that_does_not_end_is_run_once_and_named(tmp_path):
 def test_a_function_that_does_not_end_is_named(run):
     body = "def inner():\n    while True:\n        pass\ninner()"
     (result,) = run(body, seconds=SECONDS)
-    assert result.message == "no answer within 1 s: it was still in apply_rotary_emb of rope.py"
+    assert result.message == "no answer within 2 s: it was still in apply_rotary_emb of rope.py"

@@ -130,6 +130,7 @@ def test_lora_leaves_an_adapter_that_is_small(folder, run, tmp_path):
         assert all("lora_" in name or "classifier_head" in name for name in file.keys())
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_files(folder, tmp_path):
     command = arguments(folder, "finetune", "--epochs=12", "--run_dir=run")
     whole, broken = tmp_path / "whole", tmp_path / "broken"

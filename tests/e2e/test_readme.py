@@ -63,7 +63,14 @@ def test_the_readme_has_commands():
     assert len(COMMANDS) >= 8 and any("--dtype int8" in command for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if "pytest" not in each and each not in FOR_A_CLASS])
+def marked(command: str):
+    """A command as a parameter; those that train or release take long."""
+    return pytest.param(command, marks=[pytest.mark.slow] if re.search("finetune|lora|release", command) else [])
+
+
+@pytest.mark.parametrize(
+    "command", [marked(each) for each in COMMANDS if "pytest" not in each and each not in FOR_A_CLASS]
+)
 def test_a_command_of_the_readme_works(command, asset, tmp_path):
     for word, name in NEEDED.items():
         if word in command:

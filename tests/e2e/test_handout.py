@@ -25,7 +25,10 @@ def python(folder: Path, *arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.fixture(scope="module", params=tracks.names())
+TRACKS = [pytest.param(name, marks=[] if name == "mmia" else [pytest.mark.slow]) for name in tracks.names()]
+
+
+@pytest.fixture(scope="module", params=TRACKS)
 def released(request, tmp_path_factory) -> tuple[Path, Handout]:
     """A track's handout as its instructor gets it."""
     folder = tmp_path_factory.mktemp(request.param) / "handout"

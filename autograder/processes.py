@@ -186,11 +186,13 @@ class _Watch:
                 weighed = time.monotonic()
                 if confinement.memory_in_use(self._baseline, self._memory) > self._memory:
                     ended.how = "memory"
-        if ended.how == "timeout":
+        how = ended.how
+        if how == "timeout":
             self._ask_where()
-        if ended.how != "answered":
+        if how != "answered":
             self.end()
         _read_ready(self._selector, timeout=0)  # what was printed last
+        ended.how = how  # an answer that comes only now is late
         return ended
 
     def _ask_where(self) -> None:

@@ -127,9 +127,8 @@ ATTACKS = (
         24,
         "end the grader and processes of its user",
         call="""
-            threads = {int(name) for name in os.listdir('/proc/self/task')}  # to kill one is to kill oneself
             for number in range(2, 40_000):
-                if number not in threads:
+                if number != os.getpid():
                     attempt('kill', os.kill, number, signal.SIGKILL)
         """,
         over=WRONG,

@@ -1,0 +1,116 @@
+"""What grading says today of the solved tree and of every bank's entry, to be compared after something moved.
+
+    python -m tests.golden.record            writes the files beside this one
+    python -m pytest -m slow tests/golden    compares
+
+``check.jsonl`` has a line for each submission: what ``check --json`` says of it, without the questions, and of passed
+tests only their number. ``audit.txt`` is the audit's report. ``handout-EDITION.txt`` lists a handout's files with their
+sha256. A file changes only for a reason that its commit gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from autograder import graders, references, tracks
+from autograder.instructor import audit, bank
+from autograder.instructor.handout import assemble
+from autograder.results import Results
+from autograder.session import Session
+from autograder.submissions import ROOT, Submission
+
+HERE = Path(__file__).parent
+CHECK = HERE / "check.jsonl"
+
+
+def editions() -> list[str]:
+    """Every edition whose grading is kept."""
+    return tracks.names()
+
+
+def brief(results: Results) -> list[dict[str, Any]]:
+    """What a student is told of each component: marks, state, every outcome, and the words where it is not a pass."""
+    return [
+        {
+            "component": row.name,
+            "earned": round(row.earned, 4),
+            "state": row.state,
+            "passed": sum(test.outcome == "pass" for test in row.tests),
+            "others": {test.name: [test.outcome, test.message] for test in row.tests if test.outcome != "pass"},
+            "match": row.match.name if row.match else None,
+            "uses": list(row.uses),
+            "blocked_by": list(row.blocked_by),
+        }
+        for row in results.components
+    ]
+
+
+def check_and_audit(edition: str) -> tuple[dict[str, list[dict[str, Any]]], str]:
+    """The brief results of every submission by name, and the audit's report."""
+    track = tracks.load(edition)
+    tests = graders.collect(list(track.components.values()))
+    judged = [component for component in track.components.values() if component.points]
+    entries = [
+        (component.name, entry)
+        for component in judged
+        for entry in (*audit._misconceptions(component), *bank.alternatives(component.name))
+    ]
+    known = {name: references.load(name) for name in tests}
+    sessions, own = [], threading.local()
+
+    def start_worker() -> None:
+        own.session = Session()
+        sessions.append(own.session)
+
+    def solved() -> Results:
+        return graders.grade(track, tests, Submission.of(track, ROOT), own.session)
+
+    def judge(component: str, entry: bank.Entry) -> Results:
+        touched = bank.changed_modules(entry)
+        concerned = {c.name: tests[c.name] for c in judged if touched & set(known[c.name].modules)}
+        return audit._grade(track, concerned, entry, own.session, known)
+
+    try:
+        with ThreadPoolExecutor(audit._processors(), initializer=start_worker) as pool:
+            first = pool.submit(solved)
+            graded = list(pool.map(lambda pair: judge(*pair), entries))
+            told = {f"{edition}/solved": brief(first.result())}
+    finally:
+        for session in sessions:
+            session.close()
+    verdicts = []
+    for (component, entry), results in zip(entries, graded, strict=True):
+        told[f"{edition}/{component}/{entry.name}"] = brief(results)
+        verdicts.append(audit._verdict(track, component, entry, results))
+    return told, audit.report(track, verdicts) + "\n"
+
+
+def handout(edition: str) -> str:
+    """Each file of a handout: sha256 and path."""
+    files = assemble(tracks.ASSIGNMENTS / f"{edition}.toml").files
+    return "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in sorted(files.items()))
+
+
+def lines(told: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """A line of JSON for each submission."""
+    for name, rows in told.items():
+        yield json.dumps({"submission": name, "components": rows}, ensure_ascii=False) + os.linesep
+
+
+if __name__ == "__main__":
+    everything, reports = {}, []
+    for each in editions():
+        (HERE / f"handout-{each}.txt").write_text(handout(each), encoding="utf-8")
+        told, report = check_and_audit(each)
+        everything |= told
+        reports.append(report)
+        print(report)
+    CHECK.write_text("".join(lines(everything)), encoding="utf-8")
+    (HERE / "audit.txt").write_text("\n".join(reports), encoding="utf-8")

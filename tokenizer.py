@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llamalab.formats.chat import ChatTemplate
-    from llamalab.formats.vocabulary import Vocabulary
+    from llamalab.vocab.chat_templates import ChatTemplate
+    from llamalab.vocab.vocabulary import Vocabulary
 
 DEFAULT_FILES = ("tokenizer/tokenizer.model", "tokenizer.model")
 PROJECT = Path(__file__).resolve().parent
@@ -51,8 +51,8 @@ class Tokenizer:
 
         Raises FileNotFoundError when there is no such file, FormatError (a ValueError) when it is not one.
         """
-        from llamalab.formats.tokenizers import open_vocabulary
-        from llamalab.formats.vocabulary import any_of
+        from llamalab.vocab.tokenizers import open_vocabulary
+        from llamalab.vocab.vocabulary import any_of
 
         if max_len is not None and max_len < 0:
             raise ValueError(f"max_len is {max_len}; it counts tokens and cannot be negative.")
@@ -132,7 +132,7 @@ class Tokenizer:
         A message that contains "<|im_end|>" keeps these characters as text and cannot end its turn. max_len
         does not apply: a chat cut short would lose its last question.
         """
-        from llamalab.formats.chat import Disguise
+        from llamalab.vocab.chat_templates import Disguise
 
         texts = json.dumps([messages, variables], ensure_ascii=False, default=str)
         disguise = Disguise(self.vocabulary.control, avoid=texts + (self.chat_template or ""))
@@ -144,7 +144,7 @@ class Tokenizer:
 
     @cached_property
     def _template(self) -> "ChatTemplate":
-        from llamalab.formats.chat import ChatTemplate
+        from llamalab.vocab.chat_templates import ChatTemplate
 
         if self.chat_template is None:
             raise ValueError(f"{self.path}: this tokenizer has no chat template; use a model tuned for chat.")

@@ -30,7 +30,7 @@ from pathlib import Path
 
 import torch
 
-from llamalab.results import processor
+from llamalab.evaluation.results import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1, "transformers": 4}

@@ -7,7 +7,7 @@
 All cases begin with the same weights, see the same sentences (the first steps * batch of a shuffled sst-train) with the
 same optimiser settings, and take steps in turns, so that a slow minute of the machine falls on all of them:
 
-    llamalab       the loop of llamalab.finetune: batches of similar length, nothing computed twice or for nobody
+    llamalab       the loop of llamalab.training: batches of similar length, nothing computed twice or for nobody
     as written     the same loop over the code of llama.py as it is
     transformers   LlamaForSequenceClassification, torch's AdamW, batches in shuffled order padded to their longest row
 
@@ -40,10 +40,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from llamalab import assets, formats, models
-from llamalab.datasets import encode_examples, pad_right, read_examples
-from llamalab.finetune import Loop, Settings, Split, epoch_batches, evaluate
-from llamalab.results import processor
-from llamalab.runs import Position, Run
+from llamalab.data.sentences import encode_examples, pad_right, read_examples
+from llamalab.evaluation.results import processor
+from llamalab.training.finetune import Loop, Settings, Split, epoch_batches, evaluate
+from llamalab.training.runs import Position, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = ("llamalab", "as written", "transformers")
@@ -87,10 +87,10 @@ def data(folder: Path, sentences: int) -> tuple[Split, Split, int]:
 
 
 def ours(folder: Path, batch_size: int, steps: int, short: bool) -> Case:
-    """The loop of llamalab.finetune; ``short`` lets it leave out what nobody reads."""
+    """The loop of llamalab.training.finetune; ``short`` lets it leave out what nobody reads."""
     from classifier import LlamaEmbeddingClassifier
-    from llamalab.allocator import keep_freed_memory
-    from llamalab.prefixes import read_last_tokens
+    from llamalab.fast.prefixes import read_last_tokens
+    from llamalab.training.allocator import keep_freed_memory
     from optimizer import AdamW
 
     keep_freed_memory()

@@ -43,7 +43,7 @@ from autograder.instructor.handout import assemble
 from autograder.submissions import Submission
 from autograder.tracks import ASSIGNMENTS, Track
 from benchmarks import grading_class
-from llamalab.results import processor
+from llamalab.evaluation.results import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -14,15 +14,16 @@ import torch
 from torch import nn
 
 from classifier import LlamaEmbeddingClassifier, LlamaZeroShotClassifier
-from llamalab import models, prompting, results
-from llamalab.adapters import save_adapter
-from llamalab.allocator import keep_freed_memory
-from llamalab.datasets import UNKNOWN, encode_examples, read_examples, read_label_names
+from llamalab import models
+from llamalab.data.sentences import UNKNOWN, encode_examples, read_examples, read_label_names
 from llamalab.errors import UserError
-from llamalab.fast import fuse, read_last_tokens
-from llamalab.finetune import Settings, Split, evaluate, train
-from llamalab.results import Scores
-from llamalab.runs import Run
+from llamalab.evaluation import prompting, results
+from llamalab.evaluation.results import Scores
+from llamalab.speed import fuse, read_last_tokens
+from llamalab.training.adapters import save_adapter
+from llamalab.training.allocator import keep_freed_memory
+from llamalab.training.finetune import Settings, Split, evaluate, train
+from llamalab.training.runs import Run
 from lora import apply_lora, count_lora_parameters, get_lora_optimizer_params
 from optimizer import AdamW
 from tokenizer import Tokenizer

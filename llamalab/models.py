@@ -12,8 +12,8 @@ from config import LlamaConfig
 from llama import Llama
 from llamalab import assets, formats
 from llamalab.errors import UserError
-from llamalab.fast import fuse
 from llamalab.single_row import share_single_rows
+from llamalab.speed import fuse
 from tokenizer import Tokenizer
 
 DEFAULTS = ("stories42M", "smollm2")  # tried in this order when the user names no model
@@ -76,7 +76,7 @@ def open_model(named: str | None, precision: str, use_gpu: bool) -> LoadedModel:
     Args:
         named: the value of ``--pretrained-model-path``.
         precision: "float32" runs the model as it is written; "bfloat16", "float16" and "int8" are for speed (on a
-            CPU through ``llamalab.fused``).
+            CPU through ``llamalab.fast.fused``).
         use_gpu: from ``--use_gpu``.
     """
     device = pick_device(use_gpu)

@@ -39,7 +39,7 @@ WORKER_FILES = (
     *("__init__.py", "adapters", "call.py", "confinement.py", "processes.py", "protocol.py", "seccomp.py"),
     *("submission_modules.py", "worker.py", "worker_options.py"),
 )
-SOLVED = ("fused.py", "packing.py", "prefixes.py")  # of llamalab; a handout has none of them either
+SOLVED = ("fast",)  # of llamalab; a handout has it neither
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 LIBRARY_CACHE = "/etc/ld.so.cache"
 VARIABLES = {

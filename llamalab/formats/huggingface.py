@@ -22,14 +22,14 @@ from llamalab.formats.checks import (
     show,
 )
 from llamalab.formats.safetensors_files import read_specs, read_tensors, write_tensors
-from llamalab.formats.tokenizer_files import (
+from llamalab.formats.writing import atomic_directory
+from llamalab.vocab.tokenizer_files import (
     copy_tokenizer,
     find_in,
     has_chat_template,
     token_ids,
     write_json,
 )
-from llamalab.formats.writing import atomic_directory
 
 NAMES = Names(
     top={

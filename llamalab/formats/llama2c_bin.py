@@ -29,8 +29,8 @@ from llamalab.formats.checkpoint import (
     layer_shapes,
 )
 from llamalab.formats.checks import check_config, refuse_unless
-from llamalab.formats.tokenizer_files import find_beside
 from llamalab.formats.writing import atomic_file
+from llamalab.vocab.tokenizer_files import find_beside
 
 MAGIC = b"24ka"
 HEADER_BYTES = 256  # of versions 1 and 2

@@ -17,8 +17,8 @@ import torch
 
 from llamalab.formats.checkpoint import DEFAULTS, Checkpoint, Contents, FormatError, Names
 from llamalab.formats.checks import check_config, check_shapes, drop_tied_output, reason, show
-from llamalab.formats.tokenizer_files import find_beside
 from llamalab.formats.writing import atomic_file
+from llamalab.vocab.tokenizer_files import find_beside
 
 # The two spellings of the attention weights: llama2.c's own, and that of the courses, which is ours.
 LLAMA2C_NAMES = Names(

@@ -18,7 +18,7 @@ import run_llama
 from config import LlamaConfig
 from llama import Llama
 from llamalab import formats
-from llamalab.datasets import read_examples
+from llamalab.data.sentences import read_examples
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = {0: ["dull", "bad", "a waste"], 1: ["bright", "good", "a joy"]}

@@ -103,7 +103,7 @@ def test_a_mistake_is_explained_to_its_student(small):
 
 
 def test_a_fast_precision_is_said_not_to_be_part_of_a_handout(small):
-    done = python(small[0], "-c", "from llamalab.fast import fuse; fuse(None, 'int8')")
+    done = python(small[0], "-c", "from llamalab.speed import fuse; fuse(None, 'int8')")
     assert "UserError: --dtype int8 is not part of this handout; leave it out" in done.stderr
 
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from config import LlamaConfig
 from llama import Llama
-from llamalab.adapters import load_adapter, save_adapter
 from llamalab.errors import UserError
+from llamalab.training.adapters import load_adapter, save_adapter
 from lora import apply_lora, lora_layers
 
 

@@ -156,10 +156,11 @@ def test_every_file_of_the_checklist_but_a_runs_output_is_there(handout):
     assert set(required_files()["Code"]) <= handout.files.keys()
 
 
-def test_every_module_of_the_runtime_ships_or_is_left_out_for_a_reason():
-    listed = {*handout_files.copied(tracks.load("mmia")), *handout_files.LEFT_OUT}
+def test_every_module_of_the_runtime_but_its_fast_paths_ships():
+    shipped = {name for name in handout_files.copied(tracks.load("mmia")) if name.startswith("llamalab/")}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "llamalab").rglob("*.py")}
-    assert modules <= listed
+    assert {name for name in modules - shipped if not name.startswith("llamalab/fast/")} == set()
+    assert not any(name.startswith("llamalab/fast/") for name in shipped)
 
 
 # --- mistakes, each with its place -------------------------------------------------------------------------------

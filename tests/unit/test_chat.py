@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers
 
-from llamalab.formats.chat import MAX_CHAT, MAX_TEMPLATE, ChatTemplate, ChatTemplateError, Disguise
+from llamalab.vocab.chat_templates import MAX_CHAT, MAX_TEMPLATE, ChatTemplate, ChatTemplateError, Disguise
 from tokenizer import Tokenizer
 
 CHATML = """{% for message in messages %}

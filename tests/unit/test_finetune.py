@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from base_llama import LlamaConfig
 from classifier import LlamaEmbeddingClassifier
 from llama import Llama
-from llamalab import finetune, formats
-from llamalab.datasets import Example, pad_right
+from llamalab import formats
+from llamalab.data.sentences import Example, pad_right
 from llamalab.errors import Interrupted, UserError
-from llamalab.finetune import Settings, Split, batch_loss, epoch_batches, evaluate, train
-from llamalab.prefixes import read_last_tokens
-from llamalab.runs import Run
+from llamalab.fast.prefixes import read_last_tokens
+from llamalab.training import finetune
+from llamalab.training.finetune import Settings, Split, batch_loss, epoch_batches, evaluate, train
+from llamalab.training.runs import Run
 from lora import apply_lora, get_lora_optimizer_params
 from optimizer import AdamW
 

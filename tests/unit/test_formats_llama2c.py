@@ -16,7 +16,7 @@ import torch
 
 from llamalab import formats
 from llamalab.formats import llama2c_pt
-from llamalab.formats.tokenizer_files import count_llama2c_tokens
+from llamalab.vocab.tokenizer_files import count_llama2c_tokens
 from tests.unit.test_formats_round_trips import SIZES, assert_same, tiny
 
 LAYERS = range(SIZES["n_layers"])

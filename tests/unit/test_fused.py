@@ -7,8 +7,8 @@ import torch
 
 from base_llama import KVCache
 from llamalab.errors import UserError
-from llamalab.fused import fuse
-from llamalab.packing import Int8, float16, orthogonal
+from llamalab.fast.fused import fuse
+from llamalab.fast.packing import Int8, float16, orthogonal
 from llamalab.single_row import Float32, share_single_rows
 from tests.oracle import random_pair
 

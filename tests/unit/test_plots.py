@@ -15,8 +15,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from llamalab import plots
-from llamalab.results import score
+from llamalab.evaluation import plots
+from llamalab.evaluation.results import score
 
 ROOT = Path(__file__).resolve().parents[2]
 SST = ["very negative", "negative", "neutral", "positive", "very positive"]
@@ -172,6 +172,7 @@ def test_a_figure_that_cannot_be_saved_leaves_nothing_behind(tmp_path):
 
 def test_drawing_leaves_pyplot_alone():
     draw = "plots.draw({}, ['bad', 'good'], {'steps': [{'step': 1, 'loss': 1.0}], 'epochs': []})"
-    code = f"import sys; from llamalab import plots; assert {draw}; print('matplotlib.pyplot' in sys.modules)"
+    code = f"import sys; from llamalab.evaluation import plots; assert {draw}; "
+    code += "print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

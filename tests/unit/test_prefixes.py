@@ -8,9 +8,9 @@ import torch
 from base_llama import LlamaConfig
 from classifier import last_real
 from llama import Llama
-from llamalab.datasets import pad_right
+from llamalab.data.sentences import pad_right
+from llamalab.fast.prefixes import last_hidden, prefix_tree, read_last_tokens
 from llamalab.generation import left_pad
-from llamalab.prefixes import last_hidden, prefix_tree, read_last_tokens
 from lora import apply_lora, lora_layers
 from tests.oracle import random_pair
 

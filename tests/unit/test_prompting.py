@@ -14,10 +14,11 @@ from torch import nn
 from classifier import LlamaZeroShotClassifier
 from config import LlamaConfig
 from llama import Llama
-from llamalab import datasets, formats, models
-from llamalab.datasets import Example
+from llamalab import formats, models
+from llamalab.data import sentences
+from llamalab.data.sentences import Example
 from llamalab.errors import UserError
-from llamalab.prompting import CourseScoring, FullScoring, encode_prompts, predict, prompt_suffix
+from llamalab.evaluation.prompting import CourseScoring, FullScoring, encode_prompts, predict, prompt_suffix
 from tests.vocabularies import write_llama2c
 from tokenizer import Tokenizer
 
@@ -278,7 +279,7 @@ def smollm2() -> models.LoadedModel:
 
 
 def test_smollm2_prefers_praise_for_praise(asset, smollm2):
-    names = datasets.read_label_names(asset("cfimdb-label-mapping"))
+    names = sentences.read_label_names(asset("cfimdb-label-mapping"))
     praise = Example(1, "A wonderful, moving film: I loved every minute and would gladly watch it again.")
     blame = Example(0, "A dreadful, boring mess: I hated every minute and walked out before the end.")
     found = predict(FullScoring(smollm2.llama, smollm2.tokenizer, names), [praise, blame], 2, calibrate=True)
@@ -286,7 +287,7 @@ def test_smollm2_prefers_praise_for_praise(asset, smollm2):
 
 
 def test_smollm2_scores_sst_sentences(asset, smollm2):
-    names = datasets.read_label_names(asset("sst-label-mapping"))
-    examples = datasets.read_examples(asset("sst-dev"), len(names))[:4]
+    names = sentences.read_label_names(asset("sst-label-mapping"))
+    examples = sentences.read_examples(asset("sst-dev"), len(names))[:4]
     scores = predict(FullScoring(smollm2.llama, smollm2.tokenizer, names), examples, 4).scores
     assert scores.isfinite().all() and (scores.exp().sum(dim=1) < 1).all()

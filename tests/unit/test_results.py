@@ -15,10 +15,10 @@ import torch
 from rich.cells import cell_len
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from llamalab import results
-from llamalab.datasets import Example, read_examples
+from llamalab.data.sentences import Example, read_examples
 from llamalab.errors import UserError
-from llamalab.results import format_scores, format_seeds, score, write_predictions, write_report
+from llamalab.evaluation import results
+from llamalab.evaluation.results import format_scores, format_seeds, score, write_predictions, write_report
 
 ROOT = Path(__file__).resolve().parents[2]
 SST = ["very negative", "negative", "neutral", "positive", "very positive"]
@@ -372,6 +372,6 @@ def test_hardware_names_the_processor_and_the_version_of_torch():
 
 def test_importing_results_loads_no_heavy_library():
     heavy = "torch sklearn matplotlib rich numpy".split()
-    code = f"import sys, llamalab.results; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, llamalab.evaluation.results; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.e2e.attacks.attack import WRONG, Attack
 
 SECRETS = "tests/graders autograder/references autograder/cases autograder/instructor autograder/judge.py".split()
-SECRETS += "assignments .git rope.py llama.py llamalab/fused.py llamalab/prefixes.py".split()
+SECRETS += "assignments .git rope.py llama.py llamalab/fast/fused.py llamalab/fast/prefixes.py".split()
 
 ATTACKS = (
     Attack(
@@ -146,7 +146,8 @@ ATTACKS = (
             sys.path[:0] = ['/project', PROJECT, '/']
             for name in ('judge', 'graders', 'references', 'feedback', 'session', 'grading', 'instructor', 'cases'):
                 attempt(name, importlib.import_module, f'autograder.{name}')
-            for name in ('tests.graders', 'llamalab.fused', 'llamalab.prefixes', 'autograder.instructor.oracles.rope'):
+            for name in ('tests.graders', 'llamalab.fast.fused', 'llamalab.fast.prefixes',
+                         'autograder.instructor.oracles.rope'):
                 attempt(name, importlib.import_module, name)
         """,
         over=WRONG,

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from llamalab.formats import FormatError
-from llamalab.formats.scored_bpe import ScoredVocabulary, read_llama2c
-from llamalab.formats.vocabulary import (
+from llamalab.vocab.scored_bpe import ScoredVocabulary, read_llama2c
+from llamalab.vocab.vocabulary import (
     BEGIN_NAMES,
     BYTE_PIECE,
     CONTROL,

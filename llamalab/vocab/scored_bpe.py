@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 
 from llamalab.formats import FormatError
-from llamalab.formats.vocabulary import (
+from llamalab.vocab.vocabulary import (
     BYTE,
     BYTE_PIECE,
     CONTROL,

@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from llamalab.datasets import UNKNOWN, Example, length_batches, pad_right
+from llamalab.data.sentences import UNKNOWN, Example, length_batches, pad_right
 from llamalab.errors import Interrupted, UserError
-from llamalab.runs import Position, Run
+from llamalab.training.runs import Position, Run
 
 SAVE_SECONDS = 300  # at most so much work is done again after a kill; Ctrl-C loses nothing
 

@@ -19,7 +19,7 @@ from base_llama import Context
 from config import LlamaConfig
 from llama import Llama
 from llamalab.errors import UserError
-from llamalab.packing import PACKERS, float16, orthogonal
+from llamalab.fast.packing import PACKERS, float16, orthogonal
 from llamalab.single_row import Float32
 from rope import rotations
 

@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-from llamalab.formats.vocabulary import any_of
+from llamalab.vocab.vocabulary import any_of
 
 MAX_TEMPLATE = 100_000  # characters; the longest published ones have about 20,000
 MAX_CHAT = 1_000_000  # characters of the rendered chat, more than any model's window

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llamalab import plots
-from llamalab.datasets import UNKNOWN
+from llamalab.data.sentences import UNKNOWN
 from llamalab.errors import UserError
+from llamalab.evaluation import plots
 from llamalab.files import write_text
 from llamalab.submission_files import shown_text
 

@@ -47,7 +47,7 @@ from tqdm import tqdm
 from base_llama import KVCache
 from classifier import LlamaZeroShotClassifier
 from llama import Llama
-from llamalab.datasets import UNKNOWN, Example, length_batches
+from llamalab.data.sentences import UNKNOWN, Example, length_batches
 from llamalab.errors import UserError
 from llamalab.generation import left_pad
 from tokenizer import Tokenizer

@@ -1,6 +1,6 @@
 """The fast ways to run a model, where they are here.
 
-A handout leaves ``fused`` and ``prefixes`` out: they hold the parts that a student is to write, solved. Models then run
+A handout leaves ``llamalab/fast`` out: it holds the parts that a student is to write, solved. Models then run
 as they are written.
 """
 
@@ -11,10 +11,10 @@ from llamalab.errors import UserError
 __all__ = ["fuse", "read_last_tokens"]
 
 try:
-    from llamalab.fused import fuse
-    from llamalab.prefixes import read_last_tokens
+    from llamalab.fast.fused import fuse
+    from llamalab.fast.prefixes import read_last_tokens
 except ModuleNotFoundError as error:
-    if error.name not in ("llamalab.fused", "llamalab.prefixes"):
+    if error.name != "llamalab.fast":
         raise
 
     def fuse(llama, precision):

@@ -1,0 +1,1 @@
+"""Data in files, made ready for a model."""

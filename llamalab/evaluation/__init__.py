@@ -1,0 +1,1 @@
+"""Scores, tables, plots, and what a frozen model says."""

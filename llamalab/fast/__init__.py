@@ -1,0 +1,1 @@
+"""What replaces student-visible code with something quicker. Handouts and sandboxes leave this folder out."""

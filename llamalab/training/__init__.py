@@ -1,0 +1,1 @@
+"""Training: the loop, runs on disk that go on, adapters."""

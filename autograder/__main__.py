@@ -32,10 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     check = commands.add_parser("check", help="which components work, and why one does not")
     check.add_argument("components", nargs="*", metavar="COMPONENT", help="only these; all, if none is named")
     check.add_argument("--submission", type=Path, default=Path("."), metavar="DIR", help="default: this folder")
-    check.add_argument("--track", help="the course; default: the handout's own")
+    check.add_argument(
+        "--edition", "--track", help="an edition of courses/, or the path of its TOML; default: a handout's own"
+    )
     check.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     check.set_defaults(run=run_check)
-    for package in ("instructor", "grading"):  # a handout has neither
+    for package in ("instructor", "classroom"):  # a handout has neither
         if importlib.util.find_spec(f"autograder.{package}"):
             more = importlib.import_module(f"autograder.{package}.commands")
             more.add_commands(commands)
@@ -52,19 +54,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_check(options: argparse.Namespace) -> int:
     """Grade the components asked for and print the table."""
-    from autograder import tracks
-    from autograder.session import Session
-    from autograder.submissions import Submission
+    from autograder import editions
+    from autograder.engine.session import Session
+    from autograder.intake.submission import Submission
 
-    track = tracks.load(options.track or tracks.default())
-    components = track.chosen(options.components)
-    submission = Submission.of(track, options.submission)
+    edition = editions.load(options.edition)
+    components = edition.chosen(options.components)
+    submission = Submission.of(edition, options.submission)
     with Session() as session:  # torch loads over there while pytest loads here
-        from autograder import graders
-        from autograder.table import table
+        from autograder.engine import graders
+        from autograder.engine.table import table
         from llamalab.files import write_text
 
-        results = graders.grade(track, graders.collect(components), submission, session)
+        results = graders.grade(edition, graders.collect(edition, components), submission, session)
     if options.json is not None:
         try:
             write_text(options.json, results.to_json())

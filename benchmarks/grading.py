@@ -36,12 +36,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from autograder import graders, tracks
-from autograder.grading import isolation
+from autograder import editions
+from autograder.classroom import isolation
+from autograder.editions import COURSES, Edition
+from autograder.engine import graders
 from autograder.instructor import release
 from autograder.instructor.handout import assemble
-from autograder.submissions import Submission
-from autograder.tracks import ASSIGNMENTS, Track
+from autograder.intake.submission import Submission
 from benchmarks import grading_class
 from llamalab.evaluation.results import processor
 
@@ -96,28 +97,28 @@ def _memory(pid: int) -> float:
     return 0.0
 
 
-def grade(track: Track, submissions: Path, out: Path, workers: int | None = None) -> tuple[float, float]:
+def grade(edition: Edition, submissions: Path, out: Path, workers: int | None = None) -> tuple[float, float]:
     """Grade a folder by the command: seconds and peak MB."""
     options = [] if workers is None else ["--workers", str(workers)]
-    command = [sys.executable, "-m", "autograder", "grade", track.name, str(submissions), "--out", str(out)]
+    command = [sys.executable, "-m", "autograder", "grade", edition.name, str(submissions), "--out", str(out)]
     return watched([*command, "--seed", "1", *options])
 
 
-def isolation_share(track: Track, folder: Path) -> float:
+def isolation_share(edition: Edition, folder: Path) -> float:
     """Medians of grading one finished submission with and without a sandbox, in turns."""
     for name, text in grading_class.finished().items():
         (folder / name).write_text(text, encoding="utf-8")
     copies = [folder / str(number) for number in range(2 * (TURNS + 1))]
     for copy in copies:
         shutil.copytree(folder, copy, ignore=lambda _, names: [name for name in names if name.isdigit()])
-    tests = graders.collect(track.chosen([]))
+    tests = graders.collect(edition.chosen([]))
     times: dict[str, list[float]] = {"bubblewrap": [], "process": []}
-    sessions = {kind: isolation.session(kind, track, tests) for kind in times}
+    sessions = {kind: isolation.session(kind, edition, tests) for kind in times}
     try:
         for number, copy in enumerate(copies):  # a submission of its own each time: each gets its walls anew
             kind = list(times)[number % 2]
             started = time.perf_counter()
-            graders.grade(track, tests, Submission.of(track, copy), sessions[kind])
+            graders.grade(edition, tests, Submission.of(edition, copy), sessions[kind])
             times[kind].append(time.perf_counter() - started)
     finally:
         for session in sessions.values():
@@ -126,9 +127,9 @@ def isolation_share(track: Track, folder: Path) -> float:
     return 1 - plain / confined
 
 
-def fresh_processes(track: Track, archives: Sequence[Path], folder: Path) -> float:
+def fresh_processes(edition: Edition, archives: Sequence[Path], folder: Path) -> float:
     """Seconds for these submissions, each in a handout of its own with a pytest of its own."""
-    made = assemble(ASSIGNMENTS / f"{track.name}.toml")
+    made = assemble(COURSES / f"{edition.name}.toml")
     for archive in archives:
         release.write(made, folder / archive.stem)
         with zipfile.ZipFile(archive) as opened:  # our own, from grading_class
@@ -146,30 +147,30 @@ def fresh_processes(track: Track, archives: Sequence[Path], folder: Path) -> flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--track", default="mmia")
+    parser.add_argument("--edition", default="mmia")
     parser.add_argument("--count", type=int, default=200, help="submissions (default: 200)")
     parser.add_argument("--peer", type=int, default=20, help="honest ones that the peer grades too (default: 20)")
     options = parser.parse_args()
-    track = tracks.load(options.track)
+    edition = editions.load(options.edition)
     with tempfile.TemporaryDirectory(prefix="llamalab-") as name:
         folder = Path(name)
         for part in ("class", "honest", "one", "alone", "fresh"):
             (folder / part).mkdir()
-        kinds = grading_class.write(track, folder / "class", options.count)
+        kinds = grading_class.write(edition, folder / "class", options.count)
         say(f"grading {options.count}: {kinds}")
-        seconds, peak = grade(track, folder / "class", folder / "results")
+        seconds, peak = grade(edition, folder / "class", folder / "results")
         honest = [path for path in sorted((folder / "class").iterdir()) if _is_honest(path)]
         for path in honest:
             shutil.copy(path, folder / "honest")
         shutil.copy(honest[0], folder / "one")
         few = honest[: options.peer]
         say(f"{seconds:.0f} s; now {len(few)} by a fresh pytest each")
-        fresh = fresh_processes(track, few, folder / "fresh")
+        fresh = fresh_processes(edition, few, folder / "fresh")
         say(f"{fresh:.0f} s; now the {len(honest)} honest ones in one batch")
-        honest_seconds, _ = grade(track, folder / "honest", folder / "honest_results")
+        honest_seconds, _ = grade(edition, folder / "honest", folder / "honest_results")
         say(f"{honest_seconds:.0f} s; now one alone, and isolation")
-        _, alone = grade(track, folder / "one", folder / "one_results", workers=1)
-        share = isolation_share(track, folder / "alone")
+        _, alone = grade(edition, folder / "one", folder / "one_results", workers=1)
+        share = isolation_share(edition, folder / "alone")
     figures = {
         "count": options.count,
         "kinds": kinds,

@@ -8,8 +8,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from autograder.editions import COURSES, Edition
 from autograder.instructor import bank, handout
-from autograder.tracks import ASSIGNMENTS, Track
 
 Files = dict[str, str]
 
@@ -26,13 +26,13 @@ HOSTILE = {
 }
 
 
-def write(track: Track, folder: Path, count: int) -> dict[str, int]:
+def write(edition: Edition, folder: Path, count: int) -> dict[str, int]:
     """Write ``count`` zips, the same every time; how many there are of each kind.
 
     30% finished, a third of them unusual but right; 25% partly done; 40% with one known mistake; 5% hostile.
     """
     kinds: dict[str, int] = {}
-    for number, (kind, files) in zip(range(count), _endless(track), strict=False):
+    for number, (kind, files) in zip(range(count), _endless(edition), strict=False):
         (folder / f"student_{number:03}.zip").write_bytes(_zip(files))
         kinds[kind] = kinds.get(kind, 0) + 1
     return kinds
@@ -43,13 +43,13 @@ def finished() -> Files:
     return bank.sources()
 
 
-def _endless(track: Track) -> Iterator[tuple[str, Files]]:
+def _endless(edition: Edition) -> Iterator[tuple[str, Files]]:
     choose = random.Random(2017)
-    solved = {name: text for name, text in finished().items() if name in track.student_files}
-    made = handout.assemble(ASSIGNMENTS / f"{track.name}.toml").files
-    todo = {name: made[name].decode() for name in track.student_files}
-    rated = [name for name, component in track.components.items() if component.points]
-    wrong = [entry for name in rated for entry in bank.misconceptions(name) if _asked(entry, track)]
+    solved = {name: text for name, text in finished().items() if name in edition.student_files}
+    made = handout.assemble(COURSES / f"{edition.name}.toml").files
+    todo = {name: made[name].decode() for name in edition.student_files}
+    rated = [name for name, component in edition.components.items() if component.points]
+    wrong = [entry for name in rated for entry in bank.mistakes(name) if _asked(entry, edition)]
     unusual = [entry for name in rated for entry in bank.alternatives(name)]
     choose.shuffle(wrong)
     choose.shuffle(unusual)
@@ -69,11 +69,11 @@ def _endless(track: Track) -> Iterator[tuple[str, Files]]:
                 entries = wrong if kind == "wrong" else unusual
                 entries.append(entries.pop(0))
                 applied = bank.apply(entries[-1], finished())
-                yield kind, {name: text for name, text in applied.items() if name in track.student_files}
+                yield kind, {name: text for name, text in applied.items() if name in edition.student_files}
 
 
-def _asked(entry: bank.Misconception, track: Track) -> bool:
-    return entry.region in ("", *track.todo_regions)
+def _asked(entry: bank.Mistake, edition: Edition) -> bool:
+    return entry.region in ("", *edition.todo_regions)
 
 
 def _zip(files: Files) -> bytes:

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text to a temporary file beside ``path`` and move it into place.
+    """Write UTF-8 text; see ``write_bytes``."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a temporary file beside ``path`` and move it into place.
 
     Raises:
         OSError: the folder does not exist, is read-only or is full; ``path`` then is as it was.
@@ -21,8 +26,8 @@ def write_text(path: str | Path, text: str) -> None:
     path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from autograder.grading.records import Record
-from autograder.results import ComponentResult, Match, Results, TestResult
+from autograder.classroom.records import Record
+from autograder.engine.results import ComponentResult, Match, Results, TestResult
 
 SEED = 918273645
 HOSTILE = (
@@ -33,7 +33,7 @@ def record(*components: ComponentResult, slug: str = "ada", **more) -> Record:
     fields = {
         "student": slug.title(),
         "slug": slug,
-        "track": "mmia",
+        "edition": "mmia",
         "status": "graded",
         "source": f"{slug}.zip",
         "submission": "5" * 64,

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from autograder.grading.intake import Refused, open_submission
-from autograder.tracks import Track
+from autograder.editions import Edition
+from autograder.intake.opening import Refused, open_submission
 
-TRACK = Track("course", "A course", True, ("llama.py", "rope.py"), ("config.py",), {})
+EDITION = Edition("course", "A course", True, ("llama.py", "rope.py"), ("config.py",), {})
 LLAMA, ROPE = b"class RMSNorm: ...\n", b"def apply_rotary_emb(): ...\n"
 FILES = {"llama.py": LLAMA, "rope.py": ROPE}
 Entries = Iterable[tuple[str, bytes]]
@@ -99,7 +99,7 @@ def padded(data: bytes) -> bytes:
 def reason(path: Path) -> str:
     """Why a submission is refused: one sentence that is safe to show."""
     with pytest.raises(Refused) as refusal:
-        open_submission(path, TRACK)
+        open_submission(path, EDITION)
     text = refusal.value.reason
     assert text and text.isprintable() and len(text) < 600 and not text.endswith("."), text
     return text

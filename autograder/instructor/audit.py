@@ -1,6 +1,6 @@
 """``python -m autograder audit``: do the graders catch every known mistake, and let every right solution pass?
 
-Every misconception must lose marks in exactly its component, and be named; every alternative must get full marks.
+Every mistake must lose marks in exactly its component, and be named; every alternative must get full marks.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from autograder import graders, references, tracks
-from autograder.graders import Grader
+from autograder import editions
+from autograder.editions import Component, Edition
+from autograder.engine import graders, references
+from autograder.engine.graders import Grader, asks
+from autograder.engine.references import References
+from autograder.engine.results import Results
+from autograder.engine.session import Session
 from autograder.instructor import bank
-from autograder.instructor.bank import Entry, Misconception
+from autograder.instructor.bank import Entry, Mistake
 from autograder.instructor.build_references import draw
-from autograder.results import Results
-from autograder.session import Session
-from autograder.tracks import Component, Track
 
 NAMED_AT_LEAST = 0.95
 
@@ -31,7 +33,7 @@ class Verdict:
 
     Args:
         problem: what went wrong, in words; empty if nothing did.
-        named: the misconception's name was given.
+        named: the mistake's name was given.
     """
 
     component: str
@@ -41,29 +43,29 @@ class Verdict:
 
 
 def run(names: Sequence[str], components: Sequence[str], seed: int | None) -> int:
-    """Audit these tracks, or all, and print a report on each; the exit status is 0 if all is well."""
+    """Audit these editions, or all, and print a report on each; the exit status is 0 if all is well."""
     fine = True
-    for name in names or tracks.names():
-        track = tracks.load(name)
-        verdicts = audit(track, components, seed)
-        print(report(track, verdicts, look_at_names=seed is None))
+    for name in names or editions.names():
+        edition = editions.load(name)
+        verdicts = audit(edition, components, seed)
+        print(report(edition, verdicts, look_at_names=seed is None))
         fine = fine and passed(verdicts, look_at_names=seed is None)
     return 0 if fine else 1
 
 
-def audit(track: Track, components: Sequence[str] = (), seed: int | None = None) -> list[Verdict]:
+def audit(edition: Edition, components: Sequence[str] = (), seed: int | None = None) -> list[Verdict]:
     """Grade every entry of the components' banks, in as many workers as there are processors.
 
     Raises:
         UserError: an unknown component, or a bank's entry that does not fit the solved tree.
     """
-    judged = [component for component in track.chosen(list(components)) if component.points]
-    tests = graders.collect(judged)
-    known = {name: references.load(name) if seed is None else draw(name, seed) for name in tests}
+    judged = [component for component in edition.chosen(list(components)) if component.points]
+    tests = graders.collect(edition, judged)
+    known = {name: references.load(edition, name) if seed is None else draw(edition, name, seed) for name in tests}
     entries = [
         (component.name, entry)
         for component in judged
-        for entry in (*_misconceptions(component), *bank.alternatives(component.name))
+        for entry in entries_of(edition, component, known[component.name])
     ]
     sessions, own = [], threading.local()
 
@@ -72,23 +74,23 @@ def audit(track: Track, components: Sequence[str] = (), seed: int | None = None)
         sessions.append(own.session)
 
     def judge(component: str, entry: Entry) -> Verdict:
-        touched = bank.changed_modules(entry)
+        touched = bank.changed_modules(entry, edition)
         concerned = {name: tests[name] for name in tests if touched & set(known[name].modules)}
-        return _verdict(track, component, entry, _grade(track, concerned, entry, own.session, known))
+        return _verdict(edition, component, entry, _grade(edition, concerned, entry, own.session, known))
 
     try:
         with ThreadPoolExecutor(_processors(), initializer=start_worker) as pool:
             verdicts = pool.map(lambda pair: judge(*pair), entries)
-            return list(tqdm(verdicts, total=len(entries), desc=track.name, leave=False, disable=None))
+            return list(tqdm(verdicts, total=len(entries), desc=edition.name, leave=False, disable=None))
     finally:
         for session in sessions:
             session.close()
 
 
-def _misconceptions(component: Component) -> list[Misconception]:
-    """Those that a track's component asks about."""
-    entries = bank.misconceptions(component.name)
-    return [entry for entry in entries if entry.region in ("", *component.regions)]
+def entries_of(edition: Edition, component: Component, known: References) -> list[Entry]:
+    """The mistakes that an edition's component asks about, and every alternative."""
+    asked = [entry for entry in bank.mistakes(edition, component.name) if asks(entry.only, known.options)]
+    return [*asked, *bank.alternatives(edition, component.name)]
 
 
 def _processors() -> int:
@@ -96,21 +98,20 @@ def _processors() -> int:
 
 
 def _grade(
-    track: Track,
+    edition: Edition,
     tests: dict[str, list[Grader]],
     entry: Entry,
     session: Session,
     known: dict[str, references.References],
 ) -> Results:
-    with bank.written(entry, track) as submission:
-        return graders.grade(track, tests, submission, session, known.__getitem__)
+    return graders.grade(edition, tests, bank.submission(entry, edition), session, known.__getitem__)
 
 
-def _verdict(track: Track, component: str, entry: Entry, results: Results) -> Verdict:
+def _verdict(edition: Edition, component: str, entry: Entry, results: Results) -> Verdict:
     """Compare the marks with what the entry's bank promises. Rows without points, such as ``whole``, are free."""
     rows = {row.name: row for row in results.components if row.points}
     lost = {name for name, row in rows.items() if row.state != "ok"}
-    if not isinstance(entry, Misconception):
+    if not isinstance(entry, Mistake):
         problem = "; ".join(_why(rows[name]) for name in sorted(lost))
         return Verdict(component, entry, problem)
     expected = {component, *(name for name in entry.also if name in rows)}
@@ -133,20 +134,20 @@ def _why(row) -> str:
 
 def passed(verdicts: list[Verdict], look_at_names: bool = True) -> bool:
     """No problem at all, and names given often enough."""
-    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Misconception)]
+    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Mistake)]
     named = sum(verdict.named for verdict in wrong)
     enough = not look_at_names or named >= NAMED_AT_LEAST * len(wrong)
     return enough and not any(verdict.problem for verdict in verdicts)
 
 
-def report(track: Track, verdicts: list[Verdict], look_at_names: bool = True) -> str:
+def report(edition: Edition, verdicts: list[Verdict], look_at_names: bool = True) -> str:
     """A row a component, the sums, and what went wrong."""
-    lines = [f"{track.name:<18}misconceptions  caught  named  alternatives  passed"]
+    lines = [f"{edition.name:<18}{'mistakes':>14}  caught  named  alternatives  passed"]
     for component in dict.fromkeys(verdict.component for verdict in verdicts):
         lines.append(_row(component, [verdict for verdict in verdicts if verdict.component == component]))
     lines.append(_row("all", verdicts))
-    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Misconception)]
-    right = [verdict for verdict in verdicts if not isinstance(verdict.entry, Misconception)]
+    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Mistake)]
+    right = [verdict for verdict in verdicts if not isinstance(verdict.entry, Mistake)]
     lines.append(
         f"mutation score {_share(sum(not v.problem for v in wrong), len(wrong))}, "
         f"false fails {_share(sum(bool(v.problem) for v in right), len(right))}"
@@ -159,8 +160,8 @@ def report(track: Track, verdicts: list[Verdict], look_at_names: bool = True) ->
 
 
 def _row(name: str, verdicts: list[Verdict]) -> str:
-    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Misconception)]
-    right = [verdict for verdict in verdicts if not isinstance(verdict.entry, Misconception)]
+    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Mistake)]
+    right = [verdict for verdict in verdicts if not isinstance(verdict.entry, Mistake)]
     caught, named = sum(not v.problem for v in wrong), sum(v.named for v in wrong)
     return f"{name:<18}{len(wrong):>14}{caught:>8}{named:>7}{len(right):>14}{sum(not v.problem for v in right):>8}"
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from autograder.instructor import regions
-from autograder.submissions import ROOT, Submission
-from autograder.tracks import Track
+from autograder.editions import Edition
+from autograder.instructor import regions, solved
+from autograder.intake.submission import Submission, module_of
+from autograder.worker import components
 from llamalab.errors import UserError
 
 
@@ -78,7 +76,7 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class Misconception:
+class Mistake:
     """A wrong solution that must lose marks, and be recognised.
 
     Args:
@@ -86,7 +84,7 @@ class Misconception:
         says: what the code does, to follow "matches:", without a full stop.
         advice: one sentence on what to check, with a source.
         also: other components that lose marks because they run the same lines.
-        region: a solution region without which a track's component does not ask for this; empty for any track.
+        only: options that an edition's component must have to ask for this; empty for any.
     """
 
     name: str
@@ -94,41 +92,32 @@ class Misconception:
     advice: str
     changes: Sequence[Change]
     also: tuple[str, ...] = ()
-    region: str = ""
+    only: Mapping[str, Any] = field(default_factory=dict)
 
 
-Entry = Alternative | Misconception
+Entry = Alternative | Mistake
 
 
-def misconceptions(component: str) -> list[Misconception]:
+def mistakes(edition: Edition, component: str) -> list[Mistake]:
     """The component's bank of wrong solutions."""
-    return _bank("misconceptions", component)
+    return _bank(edition, component, "mistakes")
 
 
-def alternatives(component: str) -> list[Alternative]:
+def alternatives(edition: Edition, component: str) -> list[Alternative]:
     """The component's bank of unusual right solutions."""
-    return _bank("alternatives", component)
+    return _bank(edition, component, "alternatives")
 
 
-def changed_modules(entry: Entry) -> set[str]:
+def changed_modules(entry: Entry, edition: Edition) -> set[str]:
     """The student modules that an entry changes."""
-    before = sources()
+    before = solved.sources(edition)
     after = apply(entry, before)
-    return {Path(file).stem for file in after if after[file] != before[file]}
+    return {module_of(file) for file in after if after[file] != before[file]}
 
 
 def hash_of(entry: Entry) -> str:
     """A short hash of an entry's changes, the same on every machine."""
     return hashlib.sha256(repr(list(entry.changes)).encode("utf-8")).hexdigest()[:16]
-
-
-def sources() -> dict[str, str]:
-    """The solved tree's student files, by name."""
-    return {
-        path.name: text
-        for path in sorted(ROOT.glob("*.py"))
-        if "### BEGIN SOLUTION" in (text := path.read_text("utf-8"))
-    }
 
 
 def apply(entry: Entry, files: Mapping[str, str]) -> dict[str, str]:
@@ -148,21 +137,18 @@ def apply(entry: Entry, files: Mapping[str, str]) -> dict[str, str]:
     return changed
 
 
-@contextmanager
-def written(entry: Entry, track: Track) -> Iterator[Submission]:
-    """An entry as a submission, in a folder that exists while the context does."""
-    with TemporaryDirectory(prefix="llamalab-bank-") as folder:
-        for file, text in apply(entry, sources()).items():
-            (Path(folder) / file).write_text(text, encoding="utf-8")
-        yield Submission.of(track, Path(folder))
+def submission(entry: Entry, edition: Edition) -> Submission:
+    """An entry as somebody's submission."""
+    files = apply(entry, solved.sources(edition))
+    return Submission(edition, {name: files[name].encode("utf-8") for name in files if name in edition.student_files})
 
 
-def _bank(kind: str, component: str) -> list:
-    bank = importlib.import_module(f"autograder.instructor.{kind}.{component}").BANK
+def _bank(edition: Edition, component: str, part: str) -> list:
+    bank = components.load(edition.component_folder, component, part).BANK
     names = [entry.name for entry in bank]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{kind}/{component}.py has two entries named {name}")
+            raise UserError(f"{component}/{part}.py has two entries named {name}")
     return bank
 
 

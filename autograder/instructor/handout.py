@@ -11,15 +11,15 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from autograder import tracks
-from autograder.instructor import handout_files, regions
+from autograder import editions, trust
+from autograder.editions import Edition
+from autograder.instructor import regions, solved
 from autograder.instructor.regions import Region
-from autograder.submissions import ROOT
-from autograder.tracks import Track
 from llamalab.errors import UserError
 
-TEMPLATES = Path(__file__).with_name("handout_templates")
-GENERATED = ("README.md", "structure.md")
+TEXTS = "handout"  # the folder of a course's texts for its handouts; each is a template
+PROJECT_FILES = ("setup.sh", "requirements.txt", "pyproject.toml", "checklist.md", "LICENSE", ".gitignore")
+DONE_WITHOUT = (f"llamalab/{trust.FAST}/", "autograder/instructor/", "autograder/classroom/")
 MANIFEST = ".handout"  # every file and its sha256; also the sign that a release wrote a folder
 
 
@@ -51,7 +51,7 @@ class Todo:
 class Handout:
     """Everything that is written: content by path below the top folder, and what was taken out of it."""
 
-    track: Track
+    edition: Edition
     files: dict[str, bytes]
     todos: dict[str, Todo]
 
@@ -59,33 +59,39 @@ class Handout:
         """Put a region's solution into a written handout."""
         todo = self.todos[region]
         path = folder / todo.region.file
-        path.write_text(todo.solve(path.read_text("utf-8")), encoding="utf-8")
+        path.write_bytes(solved.with_text(path.read_bytes(), path.name, todo.solve(solved.text(path))))
 
 
-def assemble(track_file: Path, root: Path = ROOT) -> Handout:
-    """Make a track's handout from a solved tree.
-
-    Args:
-        track_file: the track's TOML.
+def assemble(edition: Edition) -> Handout:
+    """Make an edition's handout from a solved tree.
 
     Raises:
-        UserError: a mistake in a fence or in the track, or a file that is missing, with its place.
+        UserError: a mistake in a fence or in the edition, or a file that is missing, with its place.
     """
-    track = tracks.read(track_file)
-    sources = {path.name: _read(path).decode("utf-8") for path in sorted(root.glob("*.py"))}
+    _check_files(edition)
+    sources = solved.sources(edition)
     found = regions.parse_all(sources)
-    _check_components(track, track_file, found, root)
-    _check_every_region_has_a_track(found, track, root)
+    _check_components(edition, found)
+    _check_every_region_has_an_edition(found, edition)
 
-    todos = {name: _todo(found[name], sources[found[name].file]) for name in track.todo_regions}
-    files = {path: _read(root / path) for path in handout_files.copied(track)}
-    for path in sources.keys() & files.keys():
-        files[path] = _student_text(sources[path], path, todos).encode("utf-8")
-    files[f"assignments/{track_file.name}"] = _read(track_file)
-    _check_imports(files, root)
-    files |= _generated(track, todos, files)
+    todos = {name: _todo(found[name], sources[found[name].file]) for name in edition.todo_regions}
+    files = {name: _read(path) for name, path in _copied(edition).items()}
+    for name in sources.keys() & files.keys():
+        text = _student_text(sources[name], name, todos)
+        files[name] = solved.with_text(files[name], name, text)
+    _check_imports(edition, files)
+    files |= _generated(edition, todos, files)
     files[MANIFEST] = _manifest(files)
-    return Handout(track, dict(sorted(files.items())), todos)
+    return Handout(edition, dict(sorted(files.items())), todos)
+
+
+def _copied(edition: Edition) -> trust.Files:
+    """Where each file of a handout comes from, by where it lands: those of the course's own folder land at its top."""
+    names = (*edition.student_files, *edition.provided_files, *edition.command_files)
+    trees = [path for pattern in edition.student_tree for path in sorted(edition.files.glob(pattern))]
+    paths = [*(edition.files / name for name in names), *trees]
+    own = {path.relative_to(edition.files).as_posix(): path for path in paths}
+    return {**{name: trust.PROJECT / name for name in PROJECT_FILES}, **trust.of_handout(edition), **own}
 
 
 # --- what a student sees in place of a solution ------------------------------------------------------------------
@@ -116,44 +122,57 @@ def _todo(region: Region, source: str) -> Todo:
 # --- mistakes, each with its place -------------------------------------------------------------------------------
 
 
-def _check_components(track: Track, track_file: Path, found: Mapping[str, Region], root: Path) -> None:
-    for file in (*track.student_files, *track.provided_files):
-        if not (root / file).is_file():
-            place = _place(track_file, f'"{file}"')
+def _check_files(edition: Edition) -> None:
+    for file in (*edition.student_files, *edition.provided_files, *edition.command_files):
+        if not (edition.files / file).is_file():
+            place = _place(edition.path, f'"{file}"')
             raise UserError(f"{place}: there is no {file}")
-    named = {f"[components.{name}]": component.regions for name, component in track.components.items()}
-    for where, names in {**named, "also_todo": track.also_todo}.items():
+
+
+def _check_components(edition: Edition, found: Mapping[str, Region]) -> None:
+    written = set(_student_names(edition))
+    named = {f"[components.{name}]": component.regions for name, component in edition.components.items()}
+    for where, names in {**named, "also_todo": edition.also_todo}.items():
         for name in names:
-            place = _place(track_file, f'"{name}"', after=where)
+            place = _place(edition.path, f'"{name}"', after=where)
             if name not in found:
                 raise UserError(f"{place}: there is no region {name!r}; there are {', '.join(sorted(found))}")
-            if found[name].file not in track.student_files:
+            if found[name].file not in written:
                 raise UserError(f"{place}: the region {name} is in {found[name].file}, which is no student file here")
-    for component in track.components.values():
-        place = _place(track_file, f"[components.{component.name}]")
+    for component in edition.components.values():
+        place = _place(edition.path, f"[components.{component.name}]")
         if component.points and not component.regions:
             raise UserError(f"{place}: {component.name} gives points, and no region of it is left to write")
         for need in component.needs:
-            if need not in track.components:
-                raise UserError(f"{place}: {component.name} needs {need}, which is no component of this track")
-        for what, path in handout_files.of_component(component).items():
-            if not (root / path).is_file():
-                raise UserError(f"{place}: the component {component.name} has no {what}: {path} is missing")
+            if need not in edition.components:
+                raise UserError(f"{place}: {component.name} needs {need}, which is no component of this edition")
+        for path in trust.of_component(edition, component).values():
+            if not path.is_file():
+                shown = path.relative_to(edition.course).as_posix()
+                raise UserError(f"{place}: the component {component.name} has no {path.name}: {shown} is missing")
 
 
-def _check_every_region_has_a_track(found: Mapping[str, Region], track: Track, root: Path) -> None:
-    every = [track, *(tracks.read(path) for path in sorted((root / "assignments").glob("*.toml")))]
+def _student_names(edition: Edition) -> list[str]:
+    trees = [path for pattern in edition.student_tree for path in edition.files.glob(pattern)]
+    return [*edition.student_files, *(path.relative_to(edition.files).as_posix() for path in trees)]
+
+
+def _check_every_region_has_an_edition(found: Mapping[str, Region], edition: Edition) -> None:
+    every = [edition, *editions.of_course(edition.course)]
     named = {region for each in every for region in each.todo_regions}
     for region in found.values():
         if region.name not in named:
             raise UserError(
-                f"{region.file}:{region.first + 1}: no track names the region {region.name}; add it to a component, "
+                f"{region.file}:{region.first + 1}: no edition names the region {region.name}; add it to a component, "
                 "or to also_todo"
             )
 
 
-def _check_imports(files: Mapping[str, bytes], root: Path) -> None:
-    """Every Python file parses, and imports no module of this project that does not ship."""
+def _check_imports(edition: Edition, files: Mapping[str, bytes]) -> None:
+    """Every Python file parses, and imports no module of this project that does not ship.
+
+    What only a handout's instructor has, and the fast ways, are asked for and done without.
+    """
     for path, content in files.items():
         if path.endswith(".py"):
             try:
@@ -162,8 +181,11 @@ def _check_imports(files: Mapping[str, bytes], root: Path) -> None:
                 raise UserError(f"{path}:{error.lineno} of the handout: {error.msg}; see its scaffolds") from error
             for line, module in _imports(tree):
                 for target in (f"{module.replace('.', '/')}.py", f"{module.replace('.', '/')}/__init__.py"):
-                    if (root / target).is_file() and target not in files and target not in handout_files.LEFT_OUT:
-                        raise UserError(f"{path}:{line}: imports {target}, which does not ship; see handout_files.py")
+                    here = any((root / target).is_file() for root in (trust.CODE, edition.files))
+                    if here and target not in files and not target.startswith(DONE_WITHOUT):
+                        raise UserError(
+                            f"{path}:{line}: imports {target}, which does not ship; see autograder/trust.py"
+                        )
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -194,9 +216,9 @@ def _read(path: Path) -> bytes:
 # --- what is written for the handout alone -----------------------------------------------------------------------
 
 
-def _generated(track: Track, todos: Mapping[str, Todo], files: Mapping[str, bytes]) -> dict[str, bytes]:
+def _generated(edition: Edition, todos: Mapping[str, Todo], files: Mapping[str, bytes]) -> dict[str, bytes]:
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(edition.course / TEXTS),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -204,9 +226,9 @@ def _generated(track: Track, todos: Mapping[str, Todo], files: Mapping[str, byte
         autoescape=False,  # noqa: S701  Markdown, from our own tree
     )
     facts = {
-        "track": track,
-        "files_of": {name: _files_of(component.regions, todos) for name, component in track.components.items()},
-        "also_todo": {name: todos[name].region.file for name in track.also_todo},
+        "edition": edition,
+        "files_of": {name: _files_of(component.regions, todos) for name, component in edition.components.items()},
+        "also_todo": {name: todos[name].region.file for name in edition.also_todo},
         "says": {path: _first_line(content) for path, content in files.items() if path.endswith(".py")},
         "runtime": {
             path.removeprefix("llamalab/").removesuffix("__init__.py"): path
@@ -214,7 +236,8 @@ def _generated(track: Track, todos: Mapping[str, Todo], files: Mapping[str, byte
             if re.fullmatch(r"llamalab/([a-z_]+/__init__|[a-z]\w*)\.py", path)
         },
     }
-    return {name: environment.get_template(name).render(facts).encode("utf-8") for name in GENERATED}
+    texts = sorted(path.name for path in (edition.course / TEXTS).glob("*"))
+    return {name: environment.get_template(name).render(facts).encode("utf-8") for name in texts}
 
 
 def _files_of(names: Iterable[str], todos: Mapping[str, Todo]) -> dict[str, list[str]]:

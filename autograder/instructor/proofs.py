@@ -4,7 +4,7 @@
 - No fence is left, and no line of a solution that is the student's to write is anywhere in it.
 - Every module imports.
 - Every component that gives points is to do, and the score is 0.
-- With the solutions put back into the TODOs, every component gets full marks.
+- With the solutions put back into the TODOs, every component gets full marks, and the edition's commands run.
 
 Student code runs only in a copy, so that nothing compiled is left in what is handed out.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,9 +22,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from autograder.editions import Edition
+from autograder.engine.results import Results
 from autograder.instructor import regions
 from autograder.instructor.handout import Handout, Todo
-from autograder.results import Results
 from llamalab.errors import UserError
 
 TELLING = 20  # characters without spaces; shorter lines, such as `if mask is not None:`, belong to nobody
@@ -43,7 +45,9 @@ def prove(folder: Path, handout: Handout) -> Results:
         shutil.copytree(folder, copy)
         imports(copy, handout)
         is_all_to_do(copy)
-        return is_right_when_solved(copy, handout)
+        results = is_right_when_solved(copy, handout)
+        runs(copy, handout.edition)
+        return results
 
 
 def holds_what_was_meant(folder: Path, handout: Handout) -> None:
@@ -55,14 +59,14 @@ def holds_what_was_meant(folder: Path, handout: Handout) -> None:
         if path.is_symlink() or path.read_bytes() != handout.files[name]:
             raise UserError(f"{name} was not written as it was meant")
         if "instructor" in Path(name).parts:
-            raise UserError(f"{name} is the instructor's and must not ship; see handout_files.py")
+            raise UserError(f"{name} is the instructor's and must not ship; see autograder/trust.py")
 
 
 def gives_nothing_away(folder: Path, handout: Handout) -> None:
     """No fence, and no line of a solution that is the student's to write."""
     secrets = [(todo, line, bare) for todo in handout.todos.values() for line, bare in telling_lines(todo)]
     for name in handout.files:
-        text = (folder / name).read_bytes().decode("utf-8", errors="replace")
+        text = _text(folder / name)
         bare_text = _bare(text)
         for todo, line, bare in secrets:
             if bare in bare_text:
@@ -73,6 +77,15 @@ def gives_nothing_away(folder: Path, handout: Handout) -> None:
         for number, line in enumerate(text.splitlines(), 1):
             if name.endswith(".py") and regions.looks_like_fence(line):
                 raise UserError(f"{name}:{number}: a fence is left: {line.strip()!r}")
+
+
+def _text(path: Path) -> str:
+    """All text of a file; of a notebook, that of every cell, as its reader sees it."""
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    if path.suffix != ".ipynb":
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n".join("".join(cell["source"]) + json.dumps(cell.get("outputs", [])) for cell in cells)
 
 
 def telling_lines(todo: Todo) -> Iterator[tuple[int, str]]:
@@ -119,6 +132,14 @@ def is_right_when_solved(folder: Path, handout: Handout) -> Results:
             why = next((f": {test.name}: {test.message}" for test in row.tests if test.message), "")
             raise UserError(f"{row.name} is {row.state} with the solutions put back{why}")
     return results
+
+
+def runs(folder: Path, edition: Edition) -> None:
+    """The edition's own commands run, with the solutions put back."""
+    for command in edition.smoke:
+        done = _python(folder, *shlex.split(command))
+        if done.returncode:
+            raise UserError(f"`python {command}` does not run in the solved handout: {_last_line(done)}")
 
 
 def graded(folder: Path) -> Results:

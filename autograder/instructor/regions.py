@@ -18,7 +18,7 @@ from functools import cache
 
 from llamalab.errors import UserError
 
-FENCE = re.compile(r"(?P<indent> *)### (?P<edge>BEGIN|END) SOLUTION (?P<name>[a-z_]+)\n?")
+FENCE = re.compile(r"(?P<indent> *)### (?P<edge>BEGIN|END) SOLUTION (?P<name>[a-z][a-z0-9_]*)\n?")
 SCAFFOLD = re.compile(r"(?P<indent> *)### BEGIN SCAFFOLD\n?")
 FORMS = "### BEGIN SOLUTION name, ### END SOLUTION name or ### BEGIN SCAFFOLD"
 LETTERS = ("BEGINSOLUTION", "ENDSOLUTION", "BEGINSCAFFOLD", "ENDSCAFFOLD")

@@ -1,4 +1,4 @@
-"""``python -m autograder release TRACK DEST``: DEST and DEST.zip, proven, or nothing."""
+"""``python -m autograder release EDITION DEST``: DEST and DEST.zip, proven, or nothing."""
 
 from __future__ import annotations
 
@@ -8,47 +8,46 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from autograder import tracks
+from autograder import editions
+from autograder.editions import Edition
 from autograder.instructor import proofs
 from autograder.instructor.handout import MANIFEST, Handout, assemble
-from autograder.submissions import ROOT
 from llamalab.errors import UserError
 from llamalab.submission import EPOCH
 
 
-def run(track: str, destination: Path, force: bool) -> int:
-    """Release a track and say what was proven.
+def run(name: str, destination: Path, force: bool) -> int:
+    """Release an edition and say what was proven.
 
     Raises:
         UserError: see ``release``.
     """
-    tracks.load(track)  # an unknown name is reported with the names there are
-    handout, points = release(tracks.ASSIGNMENTS / f"{track}.toml", destination, force)
+    handout, points = release(editions.load(name), destination, force)
     print(f"{destination}: {len(handout.files)} files; {archive_of(destination)}")
     print(f"proven: it imports, all of {', '.join(handout.todos)} is to do, no line of a solution is in it,")
     print(f"the score is 0 of {points:g}, and {points:g} of {points:g} with the solutions put back")
+    for command in handout.edition.smoke:
+        print(f"runs: {command}")
     return 0
 
 
-def release(track_file: Path, destination: Path, force: bool = False, root: Path = ROOT) -> tuple[Handout, float]:
+def release(edition: Edition, destination: Path, force: bool = False) -> tuple[Handout, float]:
     """Write a handout and its zip.
 
     Args:
-        track_file: the track's TOML.
         destination: the folder; the zip is put beside it.
         force: replace what an earlier release wrote there.
-        root: the solved tree.
 
     Returns:
         the handout, and the points of its components.
 
     Raises:
-        UserError: a mistake in the tree or the track, a proof that fails, or a destination that is taken; nothing is
+        UserError: a mistake in the tree or the edition, a proof that fails, or a destination that is taken; nothing is
             written then.
     """
     destination = Path(os.path.abspath(destination))
     check_destination(destination, force)
-    handout = assemble(track_file, root)
+    handout = assemble(edition)
     try:
         with tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}.") as staging:
             folder = Path(staging, "new")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from autograder import tracks
-from autograder.grading import doctor, isolation
-from autograder.session import Limits
+from autograder import editions
+from autograder.classroom import doctor, isolation
+from autograder.engine.session import Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [
@@ -28,9 +28,9 @@ def test_bubblewrap_holds_here():
 
 
 def test_a_worker_without_a_sandbox_is_found_out():
-    track = tracks.load(tracks.default())
-    with isolation.session("process", track, ["rope"], Limits(seconds=5.0, memory=256 << 20)) as session:
-        found = {finding.tried: finding for finding in islice(doctor.examine(track, session), 4)}
+    edition = editions.load(editions.default())
+    with isolation.session("process", edition, ["rope"], Limits(seconds=5.0, memory=256 << 20)) as session:
+        found = {finding.tried: finding for finding in islice(doctor.examine(edition, session), 4)}
     broken = {tried for tried, finding in found.items() if not finding.held}
     assert {"reach a server on this machine", "read the user's files", "read the right answers"} <= broken
 

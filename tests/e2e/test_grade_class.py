@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from autograder import tracks
-from autograder.grading.gradebook import Gradebook
-from autograder.grading.records import Record
+from autograder import editions
+from autograder.classroom.gradebook import Gradebook
+from autograder.classroom.records import Record
 from autograder.instructor import bank
 from autograder.instructor.handout import assemble
-from autograder.submissions import ROOT
+from autograder.intake.submission import ROOT
 
 pytestmark = pytest.mark.slow
-TRACK = "minillama"  # whose inputs are drawn sooner than those with LoRA
+EDITION = "minillama"  # whose inputs are drawn sooner than those with LoRA
 SEED = 11
 STUDENTS = {"hasty", "honest", "mistaken", "new", "sly", "traveller"}
 HARMFUL = "print('{\"earned\": 100}', flush=True)\nimport os\nos._exit(0)\n"
@@ -45,9 +45,9 @@ def hand_in(folder: Path, files: dict[str, str]) -> None:
 def submissions(tmp_path_factory) -> Path:
     """Six: right, with a known mistake, not begun, forging results, with a typing error, and a refused archive."""
     folder, solved = tmp_path_factory.mktemp("class") / "submissions", bank.sources()
-    handout = assemble(tracks.ASSIGNMENTS / f"{TRACK}.toml").files
-    hand_in(folder / "new", {name: handout[name].decode() for name in tracks.load(TRACK).student_files})
-    mistake = next(entry for entry in bank.misconceptions("rope") if entry.name == "negative_angle")
+    handout = assemble(editions.COURSES / f"{EDITION}.toml").files
+    hand_in(folder / "new", {name: handout[name].decode() for name in editions.load(EDITION).student_files})
+    mistake = next(entry for entry in bank.mistakes("rope") if entry.name == "negative_angle")
     hand_in(folder / "mistaken", bank.apply(mistake, solved))
     hand_in(
         folder / "hasty", {**solved, "optimizer.py": solved["optimizer.py"].replace("def step(self", "def step(self,,")}
@@ -62,7 +62,7 @@ def submissions(tmp_path_factory) -> Path:
 
 
 def grade(submissions: Path, out: Path, workers: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "autograder", "grade", TRACK, submissions, "--out", out, "--seed", str(SEED)]
+    command = [sys.executable, "-m", "autograder", "grade", EDITION, submissions, "--out", out, "--seed", str(SEED)]
     return subprocess.Popen(
         [*map(str, command), "--isolation", ISOLATION, "--workers", str(workers)],
         cwd=ROOT,

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from autograder import references, tracks
-from autograder.grading import gradescope
+from autograder import editions
+from autograder.classroom import gradescope
+from autograder.engine import references
 from autograder.instructor import bank
 
-TRACK = tracks.load("mmia")
+EDITION = editions.load("mmia")
 TWO_COMPONENTS = """
 student_files = ["rope.py", "llama.py", "sampling.py", "optimizer.py", "classifier.py", "lora.py"]
 provided_files = ["config.py", "base_llama.py", "tokenizer.py", "utils.py"]
@@ -77,15 +78,15 @@ def closed(path: Path) -> list[str]:
 class Gradescope:
     """A folder like ``/autograder``, with the zip unpacked in it, and a run of it."""
 
-    def __init__(self, folder: Path, archive: Path, track: str = "") -> None:
+    def __init__(self, folder: Path, archive: Path, edition: str = "") -> None:
         self.folder = folder
         folder.mkdir()
         folder.chmod(0o755)
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(folder / "source")
             self.settings = json.loads(opened.read("private/settings.json"))
-        if track:
-            (folder / "source" / "project" / "assignments" / "mmia.toml").write_text(track)
+        if edition:
+            (folder / "source" / "project" / "assignments" / "mmia.toml").write_text(edition)
         shutil.copy(folder / "source" / "run_autograder", folder)
         (folder / "run_autograder").chmod(0o755)
         (folder / "submission").mkdir()
@@ -139,10 +140,10 @@ def archive(tmp_path_factory) -> Path:
     seeds = list(range(700_000_001, 700_000_001 + gradescope.SETS))
     for number in range(len(seeds)):
         (folder / "drawn" / str(number)).mkdir(parents=True)
-        for name in TRACK.components:
+        for name in EDITION.components:
             drawn = replace(references.load(name), fingerprints=())
             (folder / "drawn" / str(number) / f"{name}.safetensors").write_bytes(drawn.to_bytes())
-    gradescope.write(folder / "out.zip", TRACK, seeds, folder / "drawn")
+    gradescope.write(folder / "out.zip", EDITION, seeds, folder / "drawn")
     return folder / "out.zip"
 
 
@@ -153,8 +154,8 @@ def container(tmp_path, archive) -> Gradescope:
 
 
 def test_every_seed_gives_inputs_of_its_own_with_right_answers(tmp_path, capsys):
-    track = replace(TRACK, components={"layer_norm": TRACK.components["layer_norm"]})  # needs no slow import
-    gradescope.draw(track, [1, 2, 1], tmp_path)
+    edition = replace(EDITION, components={"layer_norm": EDITION.components["layer_norm"]})  # needs no slow import
+    gradescope.draw(edition, [1, 2, 1], tmp_path)
     assert "drawing inputs: 100%" in capsys.readouterr().err
     first, second, again = [(tmp_path / number / "layer_norm.safetensors").read_bytes() for number in "012"]
     assert first == again != second
@@ -167,7 +168,7 @@ def test_the_solved_tree_gets_full_marks(tmp_path, archive):
     container.hand_in(**{name.removesuffix(".py"): text for name, text in bank.sources().items()})
     results = container.run()
     assert [(entry["name"], entry["score"]) for entry in results["tests"]] == [
-        (name, component.points) for name, component in TRACK.components.items()
+        (name, component.points) for name, component in EDITION.components.items()
     ]
     assert "score" not in results and results["extra_data"]["grader"] == container.settings["grader"]
     assert container.said.startswith("Ada Lovelace: graded, 100 of 100, ")
@@ -214,7 +215,7 @@ def attack():
     attempt("results", lambda: open(ROOT + "/results/results.json", "w").write(forged))
     attempt("results", lambda: os.rename("/tmp", ROOT + "/results"))
     attempt("results", lambda: os.symlink("/tmp", ROOT + "/results.json"))
-    attempt("worker", lambda: open(__import__("autograder.call").call.__file__, "w"))
+    attempt("worker", lambda: open(__import__("autograder.worker.call").call.__file__, "w"))
     attempt("packages", lambda: open(os.__file__, "a"))
     for pid in set(filter(str.isdigit, os.listdir("/proc"))) - {str(os.getpid())}:
         for file in ("mem", "environ", "maps", "fd/0"):

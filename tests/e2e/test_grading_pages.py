@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from autograder import tracks
-from autograder.grading import report
+from autograder import editions
+from autograder.classroom import report
 from tests.grading_records import a_class, component, record
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="pip install -r requirements-dev.txt brings selenium")
@@ -32,7 +32,7 @@ def results(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("results") / "a class #1"
     folder.mkdir()
     half = record(component("adamw"), component("rope", "pass", "fail"), slug="Zoe.a-b_c", student="Zoë O'Brien")
-    report.write([*a_class(), half], tracks.load("mmia"), folder)
+    report.write([*a_class(), half], editions.load("mmia"), folder)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""A handout, from the instructor's command to a student's full marks, for every track."""
+"""A handout, from the instructor's command to a student's full marks, for every edition."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from autograder import graders, tracks
+from autograder import editions
+from autograder.engine import graders
+from autograder.engine.session import Session
 from autograder.instructor import proofs, release
 from autograder.instructor.handout import Handout, assemble
-from autograder.session import Session
-from autograder.submissions import ROOT, Submission
+from autograder.intake.submission import ROOT, Submission
 from llamalab.errors import UserError
 
 
@@ -25,18 +26,18 @@ def python(folder: Path, *arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-TRACKS = [pytest.param(name, marks=[] if name == "mmia" else [pytest.mark.slow]) for name in tracks.names()]
+EDITIONS = [pytest.param(name, marks=[] if name == "mmia" else [pytest.mark.slow]) for name in editions.names()]
 
 
-@pytest.fixture(scope="module", params=TRACKS)
+@pytest.fixture(scope="module", params=EDITIONS)
 def released(request, tmp_path_factory) -> tuple[Path, Handout]:
-    """A track's handout as its instructor gets it."""
+    """An edition's handout as its instructor gets it."""
     folder = tmp_path_factory.mktemp(request.param) / "handout"
     done = python(ROOT, "-m", "autograder", "release", request.param, folder)
     assert done.returncode == 0, done.stderr
-    points = sum(component.points for component in tracks.load(request.param).components.values())
+    points = sum(component.points for component in editions.load(request.param).components.values())
     assert f"the score is 0 of {points:g}, and {points:g} of {points:g} with the solutions put back" in done.stdout
-    return folder, assemble(tracks.ASSIGNMENTS / f"{request.param}.toml")
+    return folder, assemble(editions.COURSES / f"{request.param}.toml")
 
 
 def test_the_folder_and_the_zip_lie_beside_each_other_and_nothing_else(released):
@@ -46,19 +47,19 @@ def test_the_folder_and_the_zip_lie_beside_each_other_and_nothing_else(released)
 
 def test_the_score_climbs_to_full_marks_as_regions_are_filled(released, tmp_path):
     folder, handout = shutil.copytree(released[0], tmp_path / "mine"), released[1]
-    track, rows, scores, filled = handout.track, {}, [0.0], set()
-    tests = graders.collect(list(track.components.values()))
+    edition, rows, scores, filled = handout.edition, {}, [0.0], set()
+    tests = graders.collect(list(edition.components.values()))
     with Session() as session:
         for region in handout.todos:
             handout.solve(folder, region)
             filled.add(region)
-            touched = {name: tests[name] for name, component in track.components.items() if region in component.regions}
-            results = graders.grade(track, touched, Submission.of(track, folder), session)
+            touched = {name: tests[name] for name, component in edition.components.items() if region in component.regions}
+            results = graders.grade(edition, touched, Submission.of(edition, folder), session)
             rows |= {row.name: row for row in results.components}
             scores.append(sum(row.earned for row in rows.values()))
             for name in touched:
-                assert rows[name].state == ("ok" if filled.issuperset(track.components[name].regions) else "todo")
-        assert scores == sorted(scores) and scores[-1] == sum(part.points for part in track.components.values())
+                assert rows[name].state == ("ok" if filled.issuperset(edition.components[name].regions) else "todo")
+        assert scores == sorted(scores) and scores[-1] == sum(part.points for part in edition.components.values())
 
 
 # --- a small handout, as its student sees it ---------------------------------------------------------------------

@@ -19,12 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from autograder import graders, references, tracks
+from autograder import editions as every_edition
+from autograder.engine import graders, references
+from autograder.engine.results import Results
+from autograder.engine.session import Session
 from autograder.instructor import audit, bank
 from autograder.instructor.handout import assemble
-from autograder.results import Results
-from autograder.session import Session
-from autograder.submissions import ROOT, Submission
+from autograder.intake.submission import Submission
+
 
 HERE = Path(__file__).parent
 CHECK = HERE / "check.jsonl"
@@ -32,7 +34,7 @@ CHECK = HERE / "check.jsonl"
 
 def editions() -> list[str]:
     """Every edition whose grading is kept."""
-    return tracks.names()
+    return every_edition.names()
 
 
 def brief(results: Results) -> list[dict[str, Any]]:
@@ -54,15 +56,15 @@ def brief(results: Results) -> list[dict[str, Any]]:
 
 def check_and_audit(edition: str) -> tuple[dict[str, list[dict[str, Any]]], str]:
     """The brief results of every submission by name, and the audit's report."""
-    track = tracks.load(edition)
-    tests = graders.collect(list(track.components.values()))
+    track = every_edition.load(edition)
+    tests = graders.collect(track)
+    known = {name: references.load(track, name) for name in tests}
     judged = [component for component in track.components.values() if component.points]
     entries = [
         (component.name, entry)
         for component in judged
-        for entry in (*audit._misconceptions(component), *bank.alternatives(component.name))
+        for entry in audit.entries_of(track, component, known[component.name])
     ]
-    known = {name: references.load(name) for name in tests}
     sessions, own = [], threading.local()
 
     def start_worker() -> None:
@@ -70,10 +72,10 @@ def check_and_audit(edition: str) -> tuple[dict[str, list[dict[str, Any]]], str]
         sessions.append(own.session)
 
     def solved() -> Results:
-        return graders.grade(track, tests, Submission.of(track, ROOT), own.session)
+        return graders.grade(track, tests, Submission.of(track, track.files), own.session)
 
     def judge(component: str, entry: bank.Entry) -> Results:
-        touched = bank.changed_modules(entry)
+        touched = bank.changed_modules(entry, track)
         concerned = {c.name: tests[c.name] for c in judged if touched & set(known[c.name].modules)}
         return audit._grade(track, concerned, entry, own.session, known)
 
@@ -94,7 +96,7 @@ def check_and_audit(edition: str) -> tuple[dict[str, list[dict[str, Any]]], str]
 
 def handout(edition: str) -> str:
     """Each file of a handout: sha256 and path."""
-    files = assemble(tracks.ASSIGNMENTS / f"{edition}.toml").files
+    files = assemble(every_edition.load(edition)).files
     return "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in sorted(files.items()))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autograder.instructor import bank, regions
-from autograder.submissions import ROOT
+from autograder.intake.submission import ROOT
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_a_file_that_does_not_import_costs_its_own_components(submission):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["rop"], "the track mmia has no component 'rop'; it has layer_norm"),
-        (["--track", "none"], "there is no track 'none'; assignments/ has minillama, mmia"),
+        (["rop"], "the edition mmia has no component 'rop'; it has layer_norm"),
+        (["--edition", "none"], "there is no edition 'none'; assignments/ has minillama, mmia"),
         (["rope", "--submission", "/nowhere"], "/nowhere has none of the files of a submission"),
         (["rope", "--json", "/nowhere/results.json"], "/nowhere/results.json cannot be written"),
     ],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autograder import fingerprints
-from autograder.feedback import difference
-from autograder.fingerprints import Fingerprint, Observed, digest, digest_outputs
-from autograder.protocol import DTYPES
-from autograder.session import Answer, Fault
+from autograder.answers.tensors import difference
+from autograder.engine import fingerprints
+from autograder.engine.fingerprints import Fingerprint, Observed, digest, digest_outputs
+from autograder.engine.session import Answer, Fault
+from autograder.worker.protocol import DTYPES
 
 AXES = {"x": ("batch", "position", "head", "channel")}
 X = np.random.default_rng(0).standard_normal((2, 5, 3, 4)).astype("f4")
@@ -137,7 +137,7 @@ def test_a_wrong_answer_is_compared_with_the_nearest_right_one():
     assert said(changed(1)) == difference({"x": changed(1)}, variants, AXES)
 
 
-# --- recognising misconceptions ----------------------------------------------------------------------------------
+# --- recognising mistakes ----------------------------------------------------------------------------------
 
 
 def known(name: str, **outputs) -> Fingerprint:

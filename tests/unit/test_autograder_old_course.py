@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from autograder import graders, tracks
-from autograder.session import Session
-from autograder.submissions import Submission
+from autograder import editions
+from autograder.engine import graders
+from autograder.engine.session import Session
+from autograder.intake.submission import Submission
 
 COURSES = Path(__file__).resolve().parents[1] / "fixtures/old_course"
 
@@ -17,7 +18,7 @@ def test_an_earlier_courses_submission_gets_full_marks(tmp_path):
         for name in ("minillama", "mmia"):
             folder = shutil.copytree(COURSES / "provided", tmp_path / name)
             shutil.copytree(COURSES / name, folder, dirs_exist_ok=True)
-            track = tracks.load(name)
-            tests = graders.collect(list(track.components.values()))
-            results = graders.grade(track, tests, Submission.of(track, folder), session)
-            assert {row.name: row.state for row in results.components} == dict.fromkeys(track.components, "ok")
+            edition = editions.load(name)
+            tests = graders.collect(list(edition.components.values()))
+            results = graders.grade(edition, tests, Submission.of(edition, folder), session)
+            assert {row.name: row.state for row in results.components} == dict.fromkeys(edition.components, "ok")

@@ -9,8 +9,8 @@ import struct
 import numpy as np
 import pytest
 
-from autograder import protocol
-from autograder.protocol import Limits, ProtocolError
+from autograder.worker import protocol
+from autograder.worker.protocol import Limits, ProtocolError
 
 
 def frame(header: object, body: bytes = b"") -> bytes:

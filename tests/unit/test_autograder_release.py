@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from autograder import tracks
+from autograder import editions
 from autograder.instructor import handout_files, proofs, release
 from autograder.instructor.handout import Handout, assemble
-from autograder.submissions import ROOT
+from autograder.intake.submission import ROOT
 from llamalab.errors import UserError
 
-TRACK = """
+EDITION = """
 title = "Two parts"
 student_files = ["rope.py", "optimizer.py"]
 provided_files = [
@@ -36,13 +36,13 @@ regions = ["adamw"]
 
 @pytest.fixture(scope="session")
 def solved(tmp_path_factory) -> Path:
-    """A solved tree with what a small track ships, to be copied."""
+    """A solved tree with what a small edition ships, to be copied."""
     root = tmp_path_factory.mktemp("solved")
     (root / "assignments").mkdir()
-    (root / "assignments/mine.toml").write_text(TRACK)
+    (root / "assignments/mine.toml").write_text(EDITION)
     for path in ROOT.glob("assignments/*.toml"):
         shutil.copy(path, root / "assignments")
-    for name in handout_files.copied(tracks.read(root / "assignments/mine.toml")):
+    for name in handout_files.copied(editions.read(root / "assignments/mine.toml")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, root / name)
     return root
@@ -88,7 +88,7 @@ def test_a_solution_becomes_a_todo_that_can_be_found(handout):
     assert "SOLUTION" not in text and "exp_avg_sq" in text  # the docstring stays
 
 
-def test_a_region_outside_of_the_track_stays_solved_and_loses_its_fence(handout):
+def test_a_region_outside_of_the_edition_stays_solved_and_loses_its_fence(handout):
     text = handout.files["llama.py"].decode()
     assert "x.square().mean(dim=-1, keepdim=True) + self.eps" in text and "###" not in text
 
@@ -108,7 +108,7 @@ def test_solving_every_todo_gives_the_solved_file_without_its_fences(handout, fo
         assert (folder / file).read_text() == "".join(line for line in fenced if "### " not in line)
 
 
-def test_it_has_only_its_own_track_and_components(handout):
+def test_it_has_only_its_own_edition_and_components(handout):
     parts = [name for name in handout.files if name.startswith(("assignments/", "tests/", "autograder/references/"))]
     assert parts == [
         "assignments/mine.toml",
@@ -157,7 +157,7 @@ def test_every_file_of_the_checklist_but_a_runs_output_is_there(handout):
 
 
 def test_every_module_of_the_runtime_but_its_fast_paths_ships():
-    shipped = {name for name in handout_files.copied(tracks.load("mmia")) if name.startswith("llamalab/")}
+    shipped = {name for name in handout_files.copied(editions.load("mmia")) if name.startswith("llamalab/")}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "llamalab").rglob("*.py")}
     assert {name for name in modules - shipped if not name.startswith("llamalab/fast/")} == set()
     assert not any(name.startswith("llamalab/fast/") for name in shipped)
@@ -202,9 +202,9 @@ def test_a_region_of_one_name_in_two_files_is_named_with_both(tree):
         assemble_from(tree)
 
 
-def test_a_region_that_no_track_names_is_named_with_its_place(tree):
+def test_a_region_that_no_edition_names_is_named_with_its_place(tree):
     (tree / "utils.py").write_text("### BEGIN SOLUTION spare\nx = 1\n### END SOLUTION spare\n")
-    with pytest.raises(UserError, match="^utils.py:1: no track names the region spare"):
+    with pytest.raises(UserError, match="^utils.py:1: no edition names the region spare"):
         assemble_from(tree)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from autograder.results import ComponentResult, Match, Results, TestResult
-from autograder.table import table
+from autograder.engine.results import ComponentResult, Match, Results, TestResult
+from autograder.engine.table import table
 
 
 def ran(outcome: str = "pass", weight: float = 1.0, message: str = "", printed: str = "") -> TestResult:
@@ -40,7 +40,7 @@ def test_states():
     assert component(ran("fail"), ran("todo")).state == "todo"
 
 
-def test_a_forbidden_use_costs_what_the_track_says():
+def test_a_forbidden_use_costs_what_the_edition_says():
     row = component(ran(), uses=("rope.py:1  imports transformers",), cost=0.25)
     assert row.earned == 7.5 and row.state == "FAIL"
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autograder import graders, tracks
-from autograder.results import ComponentResult
-from autograder.session import Answer, Fault, Limits, Session
-from autograder.submissions import ROOT, Submission
-from autograder.tracks import Component
+from autograder import editions
+from autograder.editions import Component
+from autograder.engine import graders
+from autograder.engine.results import ComponentResult
+from autograder.engine.session import Answer, Fault, Limits, Session
+from autograder.intake.submission import ROOT, Submission
 
 CASES = [
     {"query": np.full((1, 2, 3, 4), number, "f4"), "key": np.ones((1, 2, 1, 4), "f4"), "max_seq_len": 2}
@@ -46,7 +47,7 @@ def submission(folder: Path, body: str, top: str = "") -> Submission:
     indented = "".join(f"    {line}\n" for line in body.splitlines())
     text = f"import os, sys, time, torch\n{top}\ndef apply_rotary_emb(query, key, *rest):\n{indented}"
     (folder / "rope.py").write_text(text, "utf-8")
-    return Submission.of(tracks.load("mmia"), folder)
+    return Submission.of(editions.load("mmia"), folder)
 
 
 def values(results: list[Answer | Fault]) -> list[float | str]:
@@ -142,11 +143,11 @@ def graded(session, collected, tmp_path) -> Callable[..., ComponentResult]:
         text += "\n\nimport os, sys, time\nright = apply_rotary_emb\ndef apply_rotary_emb(query, *rest, **named):\n"
         text += f"    result = right(query, *rest, **named)\n{indented}    return result\n"
         (tmp_path / "rope.py").write_text(text, "utf-8")
-        mine = Submission.of(tracks.load("mmia"), tmp_path)
+        mine = Submission.of(editions.load("mmia"), tmp_path)
         if limits is None:
-            return graders.grade(tracks.load("mmia"), collected, mine, session).components[0]
+            return graders.grade(editions.load("mmia"), collected, mine, session).components[0]
         with Session(limits) as own:
-            return graders.grade(tracks.load("mmia"), collected, mine, own).components[0]
+            return graders.grade(editions.load("mmia"), collected, mine, own).components[0]
 
     return graded
 
@@ -188,7 +189,7 @@ def test_a_hang_takes_no_more_time_than_that_of_two_cases(graded, tmp_path):
 def test_a_file_that_does_not_end_is_run_once_and_named(tmp_path):
     (tmp_path / "rope.py").write_text("while True:\n    pass\n", "utf-8")
     (tmp_path / "llama.py").write_text((ROOT / "llama.py").read_text("utf-8"), "utf-8")
-    stuck = Submission.of(tracks.load("mmia"), tmp_path)
+    stuck = Submission.of(editions.load("mmia"), tmp_path)
     with Session(Limits(seconds=SECONDS)) as session:
         first, second = (session.call(stuck, "rope", CASES[0]) for _ in range(2))
         assert first.kind == "timeout" and "rope.py was still being imported" in first.message

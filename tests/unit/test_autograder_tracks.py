@@ -1,4 +1,4 @@
-"""Tracks, fences, banks and references: what an instructor writes, and how its mistakes are reported."""
+"""Editions, fences, banks and references: what an instructor writes, and how its mistakes are reported."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autograder import forbidden, graders, references, tracks
+from autograder import editions
+from autograder.engine import forbidden, graders, references
+from autograder.engine.session import Session
 from autograder.instructor import bank, build_references, regions
 from autograder.instructor.bank import Alternative, Body, Edit, File, FileEdit
-from autograder.session import Session
-from autograder.submissions import Submission
+from autograder.intake.submission import Submission
 from llamalab.errors import UserError
 
-COMPONENTS = build_references.tracks_by_component()
-GRADED = [name for name, track in COMPONENTS.items() if track.components[name].points]
+COMPONENTS = build_references.editions_by_component()
+GRADED = [name for name, edition in COMPONENTS.items() if edition.components[name].points]
 
 
-@pytest.mark.parametrize("name", tracks.names())
-def test_a_track_adds_up_to_100_points(name):
-    assert sum(component.points for component in tracks.load(name).components.values()) == 100
+@pytest.mark.parametrize("name", editions.names())
+def test_a_edition_adds_up_to_100_points(name):
+    assert sum(component.points for component in editions.load(name).components.values()) == 100
 
 
-@pytest.mark.parametrize("name", tracks.names())
-def test_a_track_names_regions_and_files_that_exist(name):
-    track, sources = tracks.load(name), bank.sources()
+@pytest.mark.parametrize("name", editions.names())
+def test_a_edition_names_regions_and_files_that_exist(name):
+    edition, sources = editions.load(name), bank.sources()
     found = regions.parse_all(sources)
-    assert set(track.todo_regions) <= found.keys()
-    assert {found[region].file for region in track.todo_regions} <= set(track.student_files) <= sources.keys()
+    assert set(edition.todo_regions) <= found.keys()
+    assert {found[region].file for region in edition.todo_regions} <= set(edition.student_files) <= sources.keys()
 
 
-@pytest.mark.parametrize("name", tracks.names())
-def test_a_component_needs_only_components_of_its_track(name):
-    track = tracks.load(name)
-    assert all(set(component.needs) <= track.components.keys() for component in track.components.values())
+@pytest.mark.parametrize("name", editions.names())
+def test_a_component_needs_only_components_of_its_edition(name):
+    edition = editions.load(name)
+    assert all(set(component.needs) <= edition.components.keys() for component in edition.components.values())
 
 
 COMPONENT = "[components.rope]\npoints = 1\n"
@@ -56,21 +57,21 @@ COMPONENT = "[components.rope]\npoints = 1\n"
         ("[forbidden]\ncost = 2\n" + COMPONENT, "cost is a share from 0 to 1, not 2"),
     ],
 )
-def test_a_mistake_in_a_track_is_named_with_its_file(tmp_path, text, words):
+def test_a_mistake_in_a_edition_is_named_with_its_file(tmp_path, text, words):
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(UserError, match=words):
-        tracks.read(path)
+        editions.read(path)
 
 
-def test_an_unknown_track_or_component_is_named():
-    with pytest.raises(UserError, match="no track 'roclm'; assignments/ has"):
-        tracks.load("roclm")
+def test_an_unknown_edition_or_component_is_named():
+    with pytest.raises(UserError, match="no edition 'roclm'; assignments/ has"):
+        editions.load("roclm")
     with pytest.raises(UserError, match="no component 'rop'; it has layer_norm"):
-        tracks.load("mmia").chosen(["rop"])
+        editions.load("mmia").chosen(["rop"])
 
 
-# --- which attention a track accepts -----------------------------------------------------------------------------
+# --- which attention an edition accepts -----------------------------------------------------------------------------
 
 ATTENTION = """
 causal = {causal}
@@ -101,12 +102,12 @@ def session():
         ("true", NEVER_MASKED, False),
     ],
 )
-def test_attention_is_causal_or_full_as_the_track_says(tmp_path, session, causal, entry, right):
+def test_attention_is_causal_or_full_as_the_edition_says(tmp_path, session, causal, entry, right):
     (tmp_path / "mine.toml").write_text(ATTENTION.format(causal=causal))
-    track = tracks.read(tmp_path / "mine.toml")
-    tests = graders.collect(list(track.components.values()))
-    with bank.written(entry, track) as submission:
-        attention, layer, whole = graders.grade(track, tests, submission, session).components
+    edition = editions.read(tmp_path / "mine.toml")
+    tests = graders.collect(list(edition.components.values()))
+    with bank.written(entry, edition) as submission:
+        attention, layer, whole = graders.grade(edition, tests, submission, session).components
     assert (attention.state, whole.state) == (("ok", "ok") if right else ("FAIL", "FAIL")) and layer.state == "ok"
     if not right:
         asked, given = ("full", "causal") if causal == "false" else ("causal", "full")
@@ -217,7 +218,7 @@ def test_a_change_that_does_not_fit_is_named(change, words):
 
 @pytest.mark.parametrize("component", GRADED)
 def test_a_bank_is_large_enough_and_fits_the_solved_tree(component):
-    wrong, right, sources = bank.misconceptions(component), bank.alternatives(component), bank.sources()
+    wrong, right, sources = bank.mistakes(component), bank.alternatives(component), bank.sources()
     assert len(wrong) >= 8 and len(right) >= 3
     for entry in (*wrong, *right):
         for file, text in bank.apply(entry, sources).items():
@@ -239,7 +240,7 @@ def test_stored_references_are_what_the_cases_and_the_oracle_give_now(component)
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_stored_fingerprints_are_those_of_the_bank(component):
     stored = references.load(component)
-    wrong = bank.misconceptions(component) if component in GRADED else []
+    wrong = bank.mistakes(component) if component in GRADED else []
     facts = [(entry.name, entry.says, entry.advice, entry.made_from) for entry in stored.fingerprints]
     assert facts == [(entry.name, entry.says, entry.advice, bank.hash_of(entry)) for entry in wrong]
     assert all(entry.digests.keys() == stored.inputs.keys() for entry in stored.fingerprints)
@@ -248,7 +249,7 @@ def test_stored_fingerprints_are_those_of_the_bank(component):
 def test_a_sample_of_the_fingerprints_is_what_the_bank_answers_now(session):
     """One of each component, on one case; the audit looks at all of them."""
     for component in GRADED:
-        stored, entry = references.load(component), bank.misconceptions(component)[0]
+        stored, entry = references.load(component), bank.mistakes(component)[0]
         case, inputs = next(iter(stored.inputs.items()))
         made = build_references.fingerprint(component, entry, {case: inputs}, COMPONENTS[component], session)
         found, kept = made.digests[case], stored.fingerprints[0].digests[case]
@@ -257,7 +258,7 @@ def test_a_sample_of_the_fingerprints_is_what_the_bank_answers_now(session):
 
 
 def test_a_changed_entry_is_another_one():
-    entry = bank.misconceptions("rope")[0]
+    entry = bank.mistakes("rope")[0]
     changed = replace(entry, changes=[*entry.changes, FileEdit("rope.py", "D head_dim.", "D.")])
     assert bank.hash_of(entry) == bank.hash_of(replace(entry, changes=list(entry.changes))) != bank.hash_of(changed)
 
@@ -318,8 +319,8 @@ def test_other_seeds_give_other_inputs():
 )
 def test_forbidden_imports_are_found_with_their_line(tmp_path, source, found):
     (tmp_path / "rope.py").write_text(source)
-    track = tracks.load("mmia")
-    uses = forbidden.uses(track, track.components["rope"], ("rope",), Submission.of(track, tmp_path))
+    edition = editions.load("mmia")
+    uses = forbidden.uses(edition, edition.components["rope"], ("rope",), Submission.of(edition, tmp_path))
     assert [use.startswith(found) for use in uses] == ([True] if found else [])
 
 
@@ -330,6 +331,6 @@ def test_forbidden_calls_are_found_in_the_components_files(tmp_path):
     )
     for file in ("llama.py", "rope.py"):
         (tmp_path / file).write_text("from torch.nn import functional as F\ny = F.scaled_dot_product_attention(1)\n")
-    track = tracks.read(tmp_path / "mine.toml")
-    uses = forbidden.uses(track, track.components["attention"], ("llama",), Submission.of(track, tmp_path))
+    edition = editions.read(tmp_path / "mine.toml")
+    uses = forbidden.uses(edition, edition.components["attention"], ("llama",), Submission.of(edition, tmp_path))
     assert uses == ("llama.py:2  uses scaled_dot_product_attention, which attention is to be written without",)

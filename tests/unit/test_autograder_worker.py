@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autograder import tracks
-from autograder.session import Answer, Fault, Limits, Session
-from autograder.submissions import ROOT, Submission
+from autograder import editions
+from autograder.engine.session import Answer, Fault, Limits, Session
+from autograder.intake.submission import ROOT, Submission
 from llamalab.errors import UserError
 
 INPUTS = {
@@ -44,7 +44,7 @@ def run(session, tmp_path):
 
 
 def submission_in(folder: Path) -> Submission:
-    return Submission.of(tracks.load("mmia"), folder)
+    return Submission.of(editions.load("mmia"), folder)
 
 
 def assert_still_works(run) -> None:

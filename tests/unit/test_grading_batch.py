@@ -17,15 +17,16 @@ from typing import Any
 
 import pytest
 
-from autograder import graders, references, tracks
-from autograder.grading import batch, engine, inputs, isolation, live, replay
-from autograder.grading.crew import Crew
-from autograder.grading.gradebook import Gradebook
-from autograder.grading.intake import Found
+from autograder import editions
+from autograder.classroom import batch, inputs, isolation, live, marking, replay
+from autograder.classroom.crew import Crew
+from autograder.classroom.gradebook import Gradebook
+from autograder.editions import Component
+from autograder.engine import graders, references
+from autograder.engine.session import Answer, Fault, Limits, Session
 from autograder.instructor import bank
-from autograder.session import Answer, Fault, Limits, Session
-from autograder.submissions import Submission
-from autograder.tracks import Component
+from autograder.intake.opening import Found
+from autograder.intake.submission import Submission
 from llamalab.errors import UserError
 
 SMALL = """
@@ -82,11 +83,11 @@ def folder(tmp_path, monkeypatch, worker, collected) -> Path:
     """Holds ``submissions/`` with one that is right; its course, ``small``, has one component."""
     (tmp_path / "assignments").mkdir()
     (tmp_path / "assignments" / "small.toml").write_text(SMALL)
-    monkeypatch.setattr(tracks, "ASSIGNMENTS", tmp_path / "assignments")
+    monkeypatch.setattr(editions, "COURSES", tmp_path / "assignments")
     monkeypatch.setattr(isolation, "session", lambda *_: Borrowed(worker))
-    monkeypatch.setattr(inputs, "fresh", lambda track, seed: references.load)
+    monkeypatch.setattr(inputs, "fresh", lambda edition, seed: references.load)
     monkeypatch.setattr(graders, "collect", lambda components: collected)
-    monkeypatch.setattr(engine.grader_hash, "of", lambda track: "g" * 64)
+    monkeypatch.setattr(marking.grader_hash, "of", lambda edition: "g" * 64)
     monkeypatch.chdir(tmp_path)
     hand_in("ada")
     return tmp_path
@@ -102,7 +103,7 @@ def hand_in(student: str, *change: str) -> None:
 
 def grade(**changed) -> int:
     given = {
-        "track": "small",
+        "edition": "small",
         "submissions": Path("submissions"),
         "out": Path("results"),
         "workers": 1,
@@ -176,8 +177,8 @@ def test_regrading_keeps_the_old_result_and_says_who_changes_and_why(folder, mon
     hand_in("bob")
     grade(seed=5)
     solved = references.load
-    monkeypatch.setattr(inputs, "fresh", lambda track, seed: lambda name: _impossible(solved(name)))
-    monkeypatch.setattr(engine.grader_hash, "of", lambda track: "h" * 64)
+    monkeypatch.setattr(inputs, "fresh", lambda edition, seed: lambda name: _impossible(solved(name)))
+    monkeypatch.setattr(marking.grader_hash, "of", lambda edition: "h" * 64)
     capsys.readouterr()
     grade(seed=9, regrade=True)
     out = capsys.readouterr().out
@@ -213,14 +214,14 @@ def test_a_refused_submission_is_a_record_with_every_test_not_run(folder, capsys
 
 def test_an_error_on_this_side_costs_one_submission_and_is_tried_again(folder, monkeypatch, capsys):
     hand_in("bob", *WRONG)
-    right = engine.graders.grade
+    right = marking.graders.grade
 
-    def breaks(track, tests, submission, *more):
+    def breaks(edition, tests, submission, *more):
         if WRONG[1] in submission.student["rope"].read_text():
             raise ZeroDivisionError("division\x1b[2J by zero")
-        return right(track, tests, submission, *more)
+        return right(edition, tests, submission, *more)
 
-    monkeypatch.setattr(engine.graders, "grade", breaks)
+    monkeypatch.setattr(marking.graders, "grade", breaks)
     assert grade() == 1
     failed = records()["bob"]
     assert failed.status == "failed" and records()["ada"].results.earned == 12
@@ -228,7 +229,7 @@ def test_an_error_on_this_side_costs_one_submission_and_is_tried_again(folder, m
     assert "\x1b" not in capsys.readouterr().out
     log = Path("results/failures.log").read_text()
     assert "ZeroDivisionError" in log and "\x1b" not in log
-    monkeypatch.setattr(engine.graders, "grade", right)
+    monkeypatch.setattr(marking.graders, "grade", right)
     assert grade() == 0
     assert records()["bob"].status == "graded" and "1 graded now, 1 unchanged" in capsys.readouterr().out
 
@@ -287,7 +288,7 @@ def test_two_runs_do_not_share_a_folder(folder):
         ({"seconds": 0.0}, "--seconds 0: a call needs some time"),
         ({"seconds": float("nan")}, "--seconds nan: a call needs"),
         ({"memory": 0}, "--memory 0: a call needs some memory"),
-        ({"track": "none"}, "there is no track 'none'"),
+        ({"edition": "none"}, "there is no edition 'none'"),
     ],
 )
 def test_an_argument_that_makes_no_sense_is_one_sentence(folder, change, words):
@@ -360,7 +361,7 @@ def test_leaving_a_crew_ends_its_threads_between_two_calls(worker):
         def calls(self, *arguments):
             calls.append(arguments)
 
-    class Endless(engine.Engine):
+    class Endless(marking.Engine):
         def grade(self, found, session):
             while True:
                 session.calls(None, "rope", [{}])
@@ -398,7 +399,7 @@ def test_a_replay_says_identical_or_what_differs(result, capsys):
 
 
 def test_a_replay_with_another_grader_says_so(result, monkeypatch, capsys):
-    monkeypatch.setattr(engine.grader_hash, "of", lambda track: "h" * 64)
+    monkeypatch.setattr(marking.grader_hash, "of", lambda edition: "h" * 64)
     capsys.readouterr()
     assert again(result) == 0
     assert capsys.readouterr().out == "note: another grader than when it was graded\nidentical\n"

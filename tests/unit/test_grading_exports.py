@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autograder.grading.exports import slug_of
-from autograder.grading.intake import find
+from autograder.intake.exports import slug_of
+from autograder.intake.opening import find
 from llamalab.errors import UserError
 from tests.handed_in import FILES, tar_of, zip_of
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from autograder.grading.gradebook import Conditions, Gradebook
-from autograder.grading.records import Record
-from autograder.results import ComponentResult, Match, Results, TestResult
-from autograder.submissions import ROOT
+from autograder.classroom.gradebook import Conditions, Gradebook
+from autograder.classroom.records import Record
+from autograder.engine.results import ComponentResult, Match, Results, TestResult
+from autograder.intake.submission import ROOT
 from llamalab.errors import UserError
 
 CONDITIONS = Conditions("g" * 64, "bubblewrap", 10.0, 1024)
@@ -25,7 +25,7 @@ def made(slug: str = "ada", outcome: str = "pass", **more) -> Record:
     fields = {
         "student": slug.title(),
         "slug": slug,
-        "track": "mmia",
+        "edition": "mmia",
         "status": "graded",
         "source": f"{slug}.zip",
         "submission": "5" * 64,
@@ -48,7 +48,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def book(path):
-    with Gradebook.of_track(path, "mmia") as book:
+    with Gradebook.of_edition(path, "mmia") as book:
         yield book
 
 
@@ -71,7 +71,7 @@ def test_records_come_back_in_the_order_of_their_slugs(book, run, path):
         book.add(run, made(slug))
     book.close()
     with Gradebook(path) as again:
-        assert again.track == "mmia" and again.records() == [made("ada"), made("bob")]
+        assert again.edition == "mmia" and again.records() == [made("ada"), made("bob")]
 
 
 def test_only_the_latest_of_a_student_counts_and_the_old_one_is_history(book, run, path):
@@ -89,7 +89,7 @@ def test_a_person_can_ask_for_the_outcomes_of_every_test(book, run, path):
         ("Ada", "rope", "test_keys", "timeout"),
         ("Ada", "rope", "test_queries", "pass"),
     ]
-    assert asked(path, "SELECT component, earned, misconception FROM components") == [("rope", 7.5, "negative_angle")]
+    assert asked(path, "SELECT component, earned, mistake FROM components") == [("rope", 7.5, "negative_angle")]
     assert asked(path, "SELECT file FROM files") == [("rope.py",)]
     assert ("python", "3.11.0") in asked(path, "SELECT name, value FROM environment")
     assert asked(path, "SELECT submission, grader, seed, isolation, seconds FROM results") == [
@@ -139,9 +139,9 @@ def test_what_was_added_is_there_after_a_kill(path):
 import os, signal, sys
 from pathlib import Path
 from tests.unit.test_grading_gradebook import CONDITIONS, made
-from autograder.grading.gradebook import Gradebook
+from autograder.classroom.gradebook import Gradebook
 
-book = Gradebook.of_track(Path(sys.argv[1]), "mmia")
+book = Gradebook.of_edition(Path(sys.argv[1]), "mmia")
 run = book.begin(CONDITIONS, 7, False)
 book.add(run, made("ada"))
 book._database.execute("BEGIN IMMEDIATE")
@@ -171,9 +171,9 @@ def test_a_gradebook_that_does_not_exist_is_not_made(path):
     assert not path.exists()
 
 
-def test_another_tracks_gradebook_is_refused(book, path):
-    with pytest.raises(UserError, match="is of the track mmia, not minillama; name another folder with --out"):
-        Gradebook.of_track(path, "minillama")
+def test_another_editions_gradebook_is_refused(book, path):
+    with pytest.raises(UserError, match="is of the edition mmia, not minillama; name another folder with --out"):
+        Gradebook.of_edition(path, "minillama")
 
 
 def test_a_newer_gradebook_is_refused(book, path):
@@ -187,13 +187,13 @@ def test_another_programs_database_is_refused(path):
     database.execute("CREATE TABLE bookmarks (page TEXT)")
     database.close()
     with pytest.raises(UserError, match="is not a gradebook"):
-        Gradebook.of_track(path, "mmia")
+        Gradebook.of_edition(path, "mmia")
 
 
 def test_a_file_that_is_no_database_is_refused(path):
     path.write_text("not a database " * 100)
     with pytest.raises(UserError, match=r"is damaged \(file is not a database\); put back a copy of it"):
-        Gradebook.of_track(path, "mmia")
+        Gradebook.of_edition(path, "mmia")
 
 
 def test_a_damaged_gradebook_is_refused(book, run, path):
@@ -215,4 +215,4 @@ def test_a_record_that_cannot_be_read_is_damage(book, run, path):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
-        Gradebook.of_track(tmp_path / "nowhere" / "gradebook.sqlite", "mmia")
+        Gradebook.of_edition(tmp_path / "nowhere" / "gradebook.sqlite", "mmia")

@@ -14,23 +14,23 @@ from pathlib import Path
 
 import pytest
 
-from autograder import tracks
-from autograder.grading import gradescope, isolation
-from autograder.grading.gradescope_runner import Settings
+from autograder import editions
+from autograder.classroom import gradescope, isolation
+from autograder.classroom.gradescope_runner import Settings
 from autograder.instructor import handout_files
-from autograder.submissions import ROOT
+from autograder.intake.submission import ROOT
 from llamalab.errors import UserError
 
-TRACK = tracks.load("mmia")
+EDITION = editions.load("mmia")
 SCRIPTS = ("setup.sh", "run_autograder")
 bash = pytest.mark.skipif(not shutil.which("bash") or not shutil.which("timeout"), reason="needs bash and coreutils")
 
 
-def blank(track, seeds, folder: Path) -> None:
+def blank(edition, seeds, folder: Path) -> None:
     """Draws files with nothing in them."""
     for number in range(len(seeds)):
         (folder / str(number)).mkdir()
-        for name in track.components:
+        for name in edition.components:
             (folder / str(number) / f"{name}.safetensors").touch()
 
 
@@ -68,24 +68,24 @@ def test_the_scripts_that_gradescope_looks_for_lie_at_the_top_and_can_be_run(mad
 
 
 def test_nothing_of_the_instructors_and_no_solution_is_in_it(files):
-    unwanted = ("instructor", "oracles", "misconceptions", "alternatives", ".git", "__pycache__", "results", "cases")
+    unwanted = ("instructor", "oracles", "mistakes", "alternatives", ".git", "__pycache__", "results", "cases")
     for name in files:
         parts = Path(name).parts
         assert not set(parts) & set(unwanted) and not name.endswith((".pyc", ".so")), name
         assert ".." not in parts and not name.startswith("/")
-    solved = {*TRACK.student_files, *(f"llamalab/{name}" for name in isolation.SOLVED)}
+    solved = {*EDITION.student_files, *(f"llamalab/{name}" for name in isolation.SOLVED)}
     assert not {f"project/{name}" for name in solved} & files.keys()
     assert not any(b"BEGIN SOLUTION" in data for data in files.values())
 
 
 def test_what_is_hidden_from_workers_is_what_a_handout_lacks():
-    shown = [name for name in isolation.worker_files(tracks.load("mmia")) if name.startswith("llamalab/")]
+    shown = [name for name in isolation.worker_files(editions.load("mmia")) if name.startswith("llamalab/")]
     hidden = [name for name in handout_files.runtime() if not any(Path(name).is_relative_to(top) for top in shown)]
     assert hidden == []
     assert "llamalab/fast" not in shown
 
 
-def test_only_the_tracks_own_components_are_in_it(files):
+def test_only_the_editions_own_components_are_in_it(files):
     assert "project/assignments/mmia.toml" in files and "project/assignments/minillama.toml" not in files
     assert not [name for name in files if "rmsnorm" in name]
 
@@ -107,7 +107,7 @@ def test_nobody_else_can_read_the_zip(made):
 def test_every_set_of_inputs_has_every_component(files, settings):
     assert len(settings.seeds) == len(set(settings.seeds)) == gradescope.SETS
     for number in range(gradescope.SETS):
-        for name in TRACK.components:
+        for name in EDITION.components:
             assert f"private/references/{number}/{name}.safetensors" in files
 
 
@@ -176,7 +176,7 @@ def test_what_keeps_inputs_from_being_drawn_is_said(tmp_path, monkeypatch):
     python.chmod(0o755)
     monkeypatch.setattr(gradescope.sys, "executable", str(python))
     with pytest.raises(UserError, match="^inputs and right answers cannot be drawn: no memory$"):
-        gradescope.draw(TRACK, [1, 2], tmp_path)
+        gradescope.draw(EDITION, [1, 2], tmp_path)
 
 
 # --- which inputs a submission gets ------------------------------------------------------------------------------
@@ -187,5 +187,5 @@ def test_a_submission_always_gets_the_same_inputs_and_nobody_can_tell_which(sett
     chosen = [settings.chosen(digest) for digest in hashes]
     assert chosen == [settings.chosen(digest) for digest in hashes]
     assert min(Counter(chosen).values()) > 20 and len(Counter(chosen)) == gradescope.SETS
-    other = Settings(settings.track, settings.grader, "another salt", settings.seeds)
+    other = Settings(settings.edition, settings.grader, "another salt", settings.seeds)
     assert chosen != [other.chosen(digest) for digest in hashes]

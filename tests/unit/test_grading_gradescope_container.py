@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from autograder import tracks
-from autograder.grading import gradescope, gradescope_runner, isolation, other_user
-from autograder.grading.gradescope_runner import Budgeted
-from autograder.session import Answer, Fault
-from autograder.submissions import Submission
+from autograder import editions
+from autograder.classroom import gradescope, gradescope_runner, isolation, other_user
+from autograder.classroom.gradescope_runner import Budgeted
+from autograder.engine.session import Answer, Fault
+from autograder.intake.submission import Submission
 from llamalab.errors import UserError
 
-TRACK = tracks.load("mmia")
+EDITION = editions.load("mmia")
 SCRIPTS = ("setup.sh", "run_autograder")
 bash = pytest.mark.skipif(not shutil.which("bash") or not shutil.which("timeout"), reason="needs bash and coreutils")
 
@@ -106,7 +106,7 @@ def offer(monkeypatch, **sessions: FakeSession | UserError) -> None:
 def test_bubblewrap_is_taken_where_a_call_works_in_it(monkeypatch):
     sandbox = FakeSession(MISSING)
     offer(monkeypatch, bubblewrap=sandbox, user=FakeSession(MISSING))
-    assert gradescope_runner.start(TRACK) == ("bubblewrap", sandbox) and not sandbox.closed
+    assert gradescope_runner.start(EDITION) == ("bubblewrap", sandbox) and not sandbox.closed
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,14 @@ def test_bubblewrap_is_taken_where_a_call_works_in_it(monkeypatch):
 def test_another_user_is_taken_where_bubblewrap_only_seems_to_work(monkeypatch, sandbox):
     user = FakeSession(MISSING)
     offer(monkeypatch, bubblewrap=sandbox, user=user)
-    assert gradescope_runner.start(TRACK) == ("user", user)
+    assert gradescope_runner.start(EDITION) == ("user", user)
     assert isinstance(sandbox, UserError) or sandbox.closed
 
 
 def test_root_never_runs_student_code(monkeypatch):
     offer(monkeypatch, process=FakeSession(MISSING))
     with pytest.raises(UserError, match=r"cannot be isolated .*bubblewrap: no bubblewrap; user: no user"):
-        gradescope_runner.start(TRACK)
+        gradescope_runner.start(EDITION)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -136,16 +136,16 @@ def test_the_user_of_student_code_must_exist_and_not_be_root(monkeypatch):
     monkeypatch.setattr(other_user.os, "geteuid", lambda: 0)
     monkeypatch.setattr(other_user, "USER", "no-such-user")
     with pytest.raises(UserError, match="there is no user no-such-user; make one: useradd"):
-        isolation.session("user", TRACK, [])
+        isolation.session("user", EDITION, [])
     monkeypatch.setattr(other_user, "USER", "root")
     with pytest.raises(UserError, match="is root by another name"):
-        isolation.session("user", TRACK, [])
+        isolation.session("user", EDITION, [])
 
 
 def test_only_root_can_start_a_worker_of_another_user(monkeypatch):
     monkeypatch.setattr(other_user.os, "geteuid", lambda: 1000, raising=False)
     with pytest.raises(UserError, match="needs root on Linux"):
-        isolation.session("user", TRACK, [])
+        isolation.session("user", EDITION, [])
 
 
 # --- the time for one submission ---------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def test_what_goes_wrong_in_time_is_not_taken_for_lateness():
 def root(layout) -> Path:
     """Gradescope's folders, with all that the runner reads before it reads the submission."""
     (layout / "source" / "private" / "settings.json").write_text(
-        json.dumps({"track": "mmia", "grader": "g" * 64, "salt": "s", "seeds": [918273645]})
+        json.dumps({"edition": "mmia", "grader": "g" * 64, "salt": "s", "seeds": [918273645]})
     )
     return layout
 
@@ -208,7 +208,7 @@ def graded(root: Path, monkeypatch, worker: FakeSession | Exception) -> dict:
 
 def test_an_empty_submission_gets_no_marks_and_says_what_is_missing(root, monkeypatch):
     results = graded(root, monkeypatch, FakeSession(MISSING))
-    assert {entry["name"]: entry["score"] for entry in results["tests"]} == dict.fromkeys(TRACK.components, 0)
+    assert {entry["name"]: entry["score"] for entry in results["tests"]} == dict.fromkeys(EDITION.components, 0)
     assert "it has none of the files rope.py, llama.py" in results["output"]
     assert results["extra_data"]["status"] == "refused" and results["extra_data"]["isolation"] == "user"
     assert "918273645" not in json.dumps(results)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from autograder.grading import intake
-from autograder.grading.intake import open_submission
+from autograder.intake import opening
+from autograder.intake.opening import open_submission
 from tests.handed_in import (
     CONTAINERS,
+    EDITION,
     FILES,
     LLAMA,
     ROPE,
-    TRACK,
     folder_of,
     hand_in,
     pax_tar,
@@ -36,19 +36,19 @@ every_container = pytest.mark.parametrize("container", CONTAINERS)
 
 @every_container
 def test_a_container_is_recognised_by_its_content(submit, container):
-    assert open_submission(submit(FILES, container), TRACK).files == FILES
+    assert open_submission(submit(FILES, container), EDITION).files == FILES
 
 
 @every_container
 @pytest.mark.parametrize("top", ["hw/", "Ada's homework/final version (2)/", "a/b/c/d/e/f/g/h/", "./hw/", "Übung/"])
 def test_the_files_are_found_in_whatever_folder_they_lie_together(submit, container, top):
-    assert open_submission(submit({top + name: data for name, data in FILES.items()}, container), TRACK).files == FILES
+    assert open_submission(submit({top + name: data for name, data in FILES.items()}, container), EDITION).files == FILES
 
 
 @every_container
-def test_only_the_tracks_student_files_are_taken_and_the_rest_is_listed(submit, container):
+def test_only_the_editions_student_files_are_taken_and_the_rest_is_listed(submit, container):
     extra = {"hw/config.py": b"evil", "hw/conftest.py": b"evil", "hw/data/x.csv": b"1", "hw/torch/__init__.py": b"evil"}
-    found = open_submission(submit({"hw/llama.py": LLAMA, **extra}, container), TRACK)
+    found = open_submission(submit({"hw/llama.py": LLAMA, **extra}, container), EDITION)
     assert found.files == {"llama.py": LLAMA}
     assert found.ignored == tuple(sorted(extra))
 
@@ -63,7 +63,7 @@ def test_what_tools_leave_behind_is_neither_taken_nor_listed(submit, container):
         "hw/Icon\r",
     ]
     clutter += [".git/rope.py", "hw/.ipynb_checkpoints/rope.py", "hw/venv/lib/rope.py", "hw/.llama.py.swp"]
-    found = open_submission(submit({"hw/llama.py": LLAMA} | dict.fromkeys(clutter, b"no"), container), TRACK)
+    found = open_submission(submit({"hw/llama.py": LLAMA} | dict.fromkeys(clutter, b"no"), container), EDITION)
     assert found.files == {"llama.py": LLAMA} and found.ignored == ()
 
 
@@ -71,13 +71,13 @@ def test_links_in_what_tools_leave_behind_do_no_harm(submit):
     path = submit(FILES)
     (path / "venv").mkdir()
     (path / "venv" / "python").symlink_to("/usr/bin/python3")
-    assert open_submission(path, TRACK).files == FILES
+    assert open_submission(path, EDITION).files == FILES
 
 
 def test_the_hash_is_the_same_in_every_container_and_whatever_else_is_there(tmp_path):
     contents = [FILES, {"hw/rope.py": ROPE, "hw/notes.txt": b"x", "hw/llama.py": LLAMA}]
     hashes = {
-        open_submission(hand_in(tmp_path / f"{container}{number}", files, container), TRACK).sha256
+        open_submission(hand_in(tmp_path / f"{container}{number}", files, container), EDITION).sha256
         for container in CONTAINERS
         for number, files in enumerate(contents)
     }
@@ -92,25 +92,25 @@ def test_the_hash_tells_apart_what_is_in_which_file(tmp_path):
         {"llama.py": LLAMA + ROPE, "rope.py": b""},
     ]
     paths = [hand_in(tmp_path / str(number), files, "zip") for number, files in enumerate(contents)]
-    assert len({open_submission(path, TRACK).sha256 for path in paths}) == len(contents)
+    assert len({open_submission(path, EDITION).sha256 for path in paths}) == len(contents)
 
 
 def test_source_in_any_encoding_is_taken_as_it_is(submit):
     files = {"llama.py": b"\xef\xbb\xbf# \xff\r\n\0", "rope.py": b""}
-    assert open_submission(submit(files, "zip"), TRACK).files == files
+    assert open_submission(submit(files, "zip"), EDITION).files == files
 
 
 def test_a_folder_that_holds_one_archive_is_that_archive(tmp_path):
     folder = folder_of(
         tmp_path / "ada", [("hw.zip", zip_of([("hw/llama.py", LLAMA), ("readme", b"1")])), ("readme", b"2")]
     )
-    found = open_submission(folder, TRACK)
+    found = open_submission(folder, EDITION)
     assert found.files == {"llama.py": LLAMA} and found.ignored == ("readme", "readme")
 
 
 def test_a_folder_with_student_files_is_not_looked_through_for_archives(tmp_path):
     folder = folder_of(tmp_path / "ada", [("hw.zip", zip_of(FILES.items())), ("rope.py", ROPE)])
-    found = open_submission(folder, TRACK)
+    found = open_submission(folder, EDITION)
     assert found.files == {"rope.py": ROPE} and found.ignored == ("hw.zip",)
 
 
@@ -127,12 +127,12 @@ def test_an_archive_in_an_archive_is_not_opened(submit):
 
 def test_the_outermost_of_several_files_is_taken(submit):
     files = {f"hw/{name}": data for name, data in FILES.items()} | {"hw/old/llama.py": b"old", "hw/a/b/rope.py": b"old"}
-    found = open_submission(submit(files), TRACK)
+    found = open_submission(submit(files), EDITION)
     assert found.files == FILES and found.ignored == ("hw/a/b/rope.py", "hw/old/llama.py")
 
 
 def test_files_in_several_folders_are_taken_where_each_is_there_once(submit):
-    assert open_submission(submit({"model/llama.py": LLAMA, "model/parts/rope.py": ROPE}), TRACK).files == FILES
+    assert open_submission(submit({"model/llama.py": LLAMA, "model/parts/rope.py": ROPE}), EDITION).files == FILES
 
 
 def test_two_equally_deep_files_of_one_name_are_refused_by_naming_both(submit):
@@ -146,7 +146,7 @@ def test_versions_of_several_folders_are_never_mixed(submit):
 
 
 def test_the_handouts_own_files_are_not_taken_for_a_students(submit):
-    found = open_submission(submit({"hw/llama.py": LLAMA, "hw/autograder/adapters/rope.py": b"the grader's"}), TRACK)
+    found = open_submission(submit({"hw/llama.py": LLAMA, "hw/autograder/adapters/rope.py": b"the grader's"}), EDITION)
     assert found.files == {"llama.py": LLAMA}
 
 
@@ -212,8 +212,8 @@ def test_a_name_in_a_zip_that_claims_to_be_utf8_and_is_not_is_refused(submit):
 
 def test_an_old_zips_name_is_readable_whatever_its_encoding(submit):
     archive = zip_of([("llama.py", LLAMA), ("notes-XX.txt", b"")])
-    assert open_submission(submit(archive.replace(b"XX", "é".encode())), TRACK).ignored == ("notes-é.txt",)
-    assert open_submission(submit(archive.replace(b"XX", b"\x82\x82")), TRACK).ignored == ("notes-éé.txt",)
+    assert open_submission(submit(archive.replace(b"XX", "é".encode())), EDITION).ignored == ("notes-é.txt",)
+    assert open_submission(submit(archive.replace(b"XX", b"\x82\x82")), EDITION).ignored == ("notes-éé.txt",)
 
 
 def test_a_nul_does_not_cut_a_name(submit):
@@ -230,7 +230,7 @@ def test_two_names_that_differ_in_capital_letters_are_refused(submit, container,
 
 
 def test_a_name_in_capital_letters_alone_is_ignored_with_a_note(submit):
-    found = open_submission(submit({"Llama.py": LLAMA, "rope.py": ROPE, "a.txt": b""}), TRACK)
+    found = open_submission(submit({"Llama.py": LLAMA, "rope.py": ROPE, "a.txt": b""}), EDITION)
     assert found.files == {"rope.py": ROPE}
     assert found.ignored == ("Llama.py (is not llama.py: capital letters count)", "a.txt")
 
@@ -260,13 +260,13 @@ def test_a_name_that_only_looks_like_a_students_file_is_refused(submit, containe
 
 @pytest.mark.parametrize("name", ["llama (1).py", "llama-1.py", "тесты.py", "llama.py.bak", "лама.py", "prope.py"])
 def test_a_name_that_is_only_similar_is_an_ignored_file(submit, name):
-    assert open_submission(submit({**FILES, name: b""}, "tar"), TRACK).ignored == (name,)
+    assert open_submission(submit({**FILES, name: b""}, "tar"), EDITION).ignored == (name,)
 
 
 def test_ignored_names_are_safe_to_show_and_limited_in_number(submit):
     names = [f"{number:04}\u202e\u2028.txt" for number in range(500)]
-    ignored = open_submission(submit([*FILES.items(), *((name, b"") for name in names)], "zip"), TRACK).ignored
-    assert len(ignored) == intake.MAX_LISTED + 1 and ignored[-1] == "and 400 more"
+    ignored = open_submission(submit([*FILES.items(), *((name, b"") for name in names)], "zip"), EDITION).ignored
+    assert len(ignored) == opening.MAX_LISTED + 1 and ignored[-1] == "and 400 more"
     assert all(line.isprintable() for line in ignored) and ignored[0] == "0000\\u202e\\u2028.txt"
 
 
@@ -278,18 +278,18 @@ def test_a_name_that_is_there_twice_is_refused(submit, container, twins):
 
 
 def test_the_files_are_written_and_nothing_else(submit, tmp_path):
-    found = open_submission(submit({**FILES, "conftest.py": b"evil"}, "zip"), TRACK)
+    found = open_submission(submit({**FILES, "conftest.py": b"evil"}, "zip"), EDITION)
     (tmp_path / "out").mkdir()
-    intake.write(found, tmp_path / "out")
+    opening.write(found, tmp_path / "out")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == FILES
 
 
 def test_nothing_is_written_over_or_through_a_link(submit, tmp_path):
-    found = open_submission(submit(FILES), TRACK)
+    found = open_submission(submit(FILES), EDITION)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "llama.py").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError):
-        intake.write(found, tmp_path / "out")
+        opening.write(found, tmp_path / "out")
     assert not (tmp_path / "elsewhere").exists()
 
 

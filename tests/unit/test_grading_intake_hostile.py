@@ -24,14 +24,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autograder.grading import entries, folders, tars
-from autograder.grading.intake import Refused, open_submission
+from autograder.intake import entries, folders, tars
+from autograder.intake.opening import Refused, open_submission
 from tests.handed_in import (
     CONTAINERS,
+    EDITION,
     FILES,
     LLAMA,
     ROPE,
-    TRACK,
     hand_in,
     padded,
     pax_tar,
@@ -141,7 +141,7 @@ def test_a_submission_that_is_a_pipe_or_a_device_is_refused(tmp_path):
 
 def test_a_file_that_becomes_something_else_while_it_is_opened_is_refused(submit, tmp_path, monkeypatch):
     path = submit(FILES)
-    monkeypatch.setattr("autograder.grading.folders.kind_of", lambda mode: entries.FILE)
+    monkeypatch.setattr("autograder.intake.folders.kind_of", lambda mode: entries.FILE)
     (path / "rope.py").unlink()
     os.mkfifo(path / "rope.py")
     assert "'rope.py' is a" in reason(path)
@@ -185,16 +185,16 @@ def test_a_file_that_is_no_archive_is_refused(submit, content):
 @every_container
 def test_a_students_file_may_have_256_kibibytes_and_no_more(submit, container):
     largest = {"llama.py": b"#" * entries.MAX_FILE}
-    assert open_submission(submit(largest, container), TRACK).files == largest
+    assert open_submission(submit(largest, container), EDITION).files == largest
     assert "'llama.py' is larger than 262,144 bytes" in reason(submit({"llama.py": b"#" * (1 << 21)}, container))
 
 
 @every_container
 def test_too_many_entries_are_refused(submit, container, monkeypatch):
     monkeypatch.setattr(entries, "MAX_ENTRIES", 50)
-    monkeypatch.setattr("autograder.grading.folders.MAX_ENTRIES", 50)
+    monkeypatch.setattr("autograder.intake.folders.MAX_ENTRIES", 50)
     files = {f"{number}.txt": b"" for number in range(48)} | FILES
-    assert open_submission(submit(files, container), TRACK).files == FILES
+    assert open_submission(submit(files, container), EDITION).files == FILES
     assert "more than 50 files and folders" in reason(submit({**files, "one more": b""}, container))
 
 
@@ -248,8 +248,8 @@ def test_a_tar_may_unpack_to_so_many_bytes_and_no_more(submit, monkeypatch):
 
 
 def test_a_large_log_that_packs_well_is_no_bomb(submit):
-    assert open_submission(submit({**FILES, "log": ZEROS * 2}, "tar.gz"), TRACK).files == FILES
-    assert open_submission(submit({**FILES, "log": ZEROS * 2}, "zip"), TRACK).files == FILES
+    assert open_submission(submit({**FILES, "log": ZEROS * 2}, "tar.gz"), EDITION).files == FILES
+    assert open_submission(submit({**FILES, "log": ZEROS * 2}, "zip"), EDITION).files == FILES
 
 
 def test_a_zip_bomb_is_refused_by_what_it_says_of_itself(submit):
@@ -302,13 +302,13 @@ def test_a_zip_packed_in_a_way_that_cannot_be_limited_is_refused(submit, method)
 
 
 def test_a_stored_zip_and_one_with_large_sizes_are_opened(submit):
-    assert open_submission(submit(zip_of(FILES.items(), zipfile.ZIP_STORED)), TRACK).files == FILES
+    assert open_submission(submit(zip_of(FILES.items(), zipfile.ZIP_STORED)), EDITION).files == FILES
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         for name, data in FILES.items():
             with archive.open(name, "w", force_zip64=True) as file:
                 file.write(data)
-    assert open_submission(submit(target.getvalue()), TRACK).files == FILES
+    assert open_submission(submit(target.getvalue()), EDITION).files == FILES
 
 
 @every_archive
@@ -326,7 +326,7 @@ def test_a_damaged_archive_gives_its_files_unchanged_or_nothing(submit, containe
     for at in range(0, len(whole), max(1, len(whole) // 60)):
         path = submit(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
         try:
-            found = open_submission(path, TRACK).files
+            found = open_submission(path, EDITION).files
         except Refused:
             continue
         assert set(found.items()) <= set(FILES.items()), at
@@ -340,7 +340,7 @@ def test_every_format_of_tar_is_read_with_long_names(submit, format):
         *((top + name, data) for name, data in FILES.items()),
         (top + "f" * 99, b"x" * 600),
     ]
-    assert open_submission(submit(tar_of(files, format)), TRACK).files == FILES
+    assert open_submission(submit(tar_of(files, format)), EDITION).files == FILES
 
 
 def tar_folder(name: str) -> tarfile.TarInfo:
@@ -356,19 +356,19 @@ def test_a_tar_from_before_the_standards_is_read(submit):
         old[start + 257 : start + 265] = bytes(8)
         total = sum(old[start : start + 148]) + sum(old[start + 156 : start + 512]) + 8 * 32
         old[start + 148 : start + 156] = b"%06o\0 " % total
-    assert open_submission(submit(bytes(old)), TRACK).files == {"llama.py": LLAMA}
+    assert open_submission(submit(bytes(old)), EDITION).files == {"llama.py": LLAMA}
 
 
 def test_attributes_decide_a_files_name_and_size(submit):
     archive = pax_tar({"mtime": "1.5", "path": "hw/rope.py", "SCHILY.xattr.user.x": "ü"}, data=ROPE)
-    assert open_submission(submit(archive), TRACK).files == {"rope.py": ROPE}
+    assert open_submission(submit(archive), EDITION).files == {"rope.py": ROPE}
     real = len(pax_tar({"size": "5"}))
     sized = pax_tar({"size": "5"})[: real - 1024] + padded(b"12345") + bytes(1024)
-    assert open_submission(submit(sized), TRACK).files == {"llama.py": b"12345"}
+    assert open_submission(submit(sized), EDITION).files == {"llama.py": b"12345"}
 
 
 def test_gits_comment_for_every_file_is_no_harm(submit):
-    assert open_submission(submit(pax_tar({"comment": "0" * 40}, b"g", data=LLAMA)), TRACK).files == {"llama.py": LLAMA}
+    assert open_submission(submit(pax_tar({"comment": "0" * 40}, b"g", data=LLAMA)), EDITION).files == {"llama.py": LLAMA}
 
 
 DAMAGED = {
@@ -411,7 +411,7 @@ def test_a_file_packed_in_several_pieces_is_read(submit):
     whole = tar_of(FILES.items())
     for pack in (gzip.compress, bz2.compress, lzma.compress):
         pieces = b"".join(pack(whole[start : start + 700]) for start in range(0, len(whole), 700))
-        assert open_submission(submit(pieces + bytes(100)), TRACK).files == FILES
+        assert open_submission(submit(pieces + bytes(100)), EDITION).files == FILES
 
 
 def test_packed_pieces_without_end_are_refused_soon(submit, monkeypatch):
@@ -436,7 +436,7 @@ fuzzed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthC
 def survive(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     try:
-        open_submission(path, TRACK)
+        open_submission(path, EDITION)
     except Refused as refusal:
         assert refusal.reason.isprintable()
 

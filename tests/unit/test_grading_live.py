@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from autograder.grading import live, summary
-from autograder.results import ComponentResult, Results, TestResult
+from autograder.classroom import live, summary
+from autograder.engine.results import ComponentResult, Results, TestResult
 from tests.unit.test_grading_gradebook import made
 
 

@@ -7,21 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from autograder import tracks
-from autograder.grading import grader_hash, intake, plan, summary
-from autograder.grading.gradebook import Gradebook
-from autograder.grading.records import Record
-from autograder.tracks import Track
+from autograder import editions
+from autograder.classroom import grader_hash, plan, summary
+from autograder.classroom.gradebook import Gradebook
+from autograder.classroom.records import Record
+from autograder.editions import Edition
+from autograder.intake import opening
 from tests.unit.test_grading_gradebook import CONDITIONS, made
 
 
 @pytest.fixture
-def track(tmp_path, monkeypatch) -> Track:
+def edition(tmp_path, monkeypatch) -> Edition:
     """Its submissions have one file; ``ada`` has handed in hers."""
     (tmp_path / "small.toml").write_text('student_files = ["rope.py"]\n[components.rope]\npoints = 12\n')
     monkeypatch.chdir(tmp_path)
     hand_in("ada")
-    return tracks.read(tmp_path / "small.toml")
+    return editions.read(tmp_path / "small.toml")
 
 
 def hand_in(student: str, text: str = "import torch\n") -> None:
@@ -31,23 +32,23 @@ def hand_in(student: str, text: str = "import torch\n") -> None:
 
 @pytest.fixture
 def book(tmp_path):
-    with Gradebook.of_track(tmp_path / "gradebook.sqlite", "small") as book:
+    with Gradebook.of_edition(tmp_path / "gradebook.sqlite", "small") as book:
         yield book
 
 
 @pytest.fixture
-def planned(book, track):
+def planned(book, edition):
     """What is to do after a run with seed 7 that graded ``ada``, or ``more``: slugs, and whether that run goes on."""
 
     def planned(*more: Record, finished: bool = True, regrade_before: bool = False, **asked) -> tuple[list[str], bool]:
-        found = intake.find(Path("submissions"))
+        found = opening.find(Path("submissions"))
         run = book.begin(CONDITIONS, 7, regrade_before)
-        for record in more or (made(submission=plan.hash_of(Path("submissions/ada"), track)),):
+        for record in more or (made(submission=plan.hash_of(Path("submissions/ada"), edition)),):
             book.add(run, record)
         if finished:
             book.finish(run)
         wanted = {"conditions": CONDITIONS, "seed": None, "regrade": False, **asked}
-        made_plan = plan.make(found, book, track, **wanted)
+        made_plan = plan.make(found, book, edition, **wanted)
         assert len(made_plan.todo) + made_plan.unchanged == len(found)
         return [each.slug for each, _ in made_plan.todo], made_plan.run is not None
 
@@ -74,14 +75,14 @@ def test_another_seed_counts_only_where_one_is_asked_for(planned):
     assert planned(seed=8) == (["ada"], False)
 
 
-def test_what_failed_on_this_side_is_tried_again(planned, track):
-    digest = plan.hash_of(Path("submissions/ada"), track)
+def test_what_failed_on_this_side_is_tried_again(planned, edition):
+    digest = plan.hash_of(Path("submissions/ada"), edition)
     assert planned(made(submission=digest, status="failed")) == (["ada"], False)
 
 
-def test_students_without_a_submission_are_named(planned, book, track):
+def test_students_without_a_submission_are_named(planned, book, edition):
     planned(made(), made("zoe", student="Zoe"))
-    again = plan.make(intake.find(Path("submissions")), book, track, CONDITIONS, None, False)
+    again = plan.make(opening.find(Path("submissions")), book, edition, CONDITIONS, None, False)
     assert again.gone == ("Zoe",)
     assert "no longer among the submissions: Zoe" in summary.gone(again.gone)
 
@@ -112,7 +113,7 @@ def tree(tmp_path) -> Path:
     for name in (
         "autograder/judge.py",
         "autograder/instructor/oracles/rope.py",
-        "autograder/instructor/misconceptions/rope.py",
+        "autograder/instructor/mistakes/rope.py",
         "autograder/grading/reports/pages.py",
         "tests/graders/test_rope.py",
         "autograder/references/rope.safetensors",
@@ -134,18 +135,18 @@ def tree(tmp_path) -> Path:
         ("autograder/references/rope.safetensors", True),
         ("assignments/mmia.toml", True),
         ("config.py", True),
-        ("autograder/instructor/misconceptions/rope.py", False),
+        ("autograder/instructor/mistakes/rope.py", False),
         ("autograder/grading/reports/pages.py", False),
         ("rope.py", False),
     ],
 )
 def test_the_hash_is_over_what_decides_marks(tree, name, counts):
-    before = grader_hash.of(tracks.load("mmia"), tree)
+    before = grader_hash.of(editions.load("mmia"), tree)
     (tree / name).write_text("after")
-    assert (grader_hash.of(tracks.load("mmia"), tree) != before) == counts
+    assert (grader_hash.of(editions.load("mmia"), tree) != before) == counts
 
 
 def test_the_hash_knows_the_versions(tree, monkeypatch):
-    before = grader_hash.of(tracks.load("mmia"), tree)
+    before = grader_hash.of(editions.load("mmia"), tree)
     monkeypatch.setattr(grader_hash, "versions", lambda: {"torch": "1.0"})
-    assert grader_hash.of(tracks.load("mmia"), tree) != before
+    assert grader_hash.of(editions.load("mmia"), tree) != before

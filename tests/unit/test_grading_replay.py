@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from autograder.grading import replay
+from autograder.classroom import replay
 from llamalab.errors import UserError
 from tests.unit.test_grading_gradebook import made
 

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from autograder import tracks
-from autograder.grading.reports import class_summary, findings, pages, text
+from autograder import editions
+from autograder.classroom.reports import class_summary, findings, pages, text
 from tests.grading_records import (
     IMPORT_ERROR,
     NEGATIVE,
@@ -21,7 +21,7 @@ from tests.grading_records import (
     without_marks,
 )
 
-TRACK = tracks.load("mmia")
+EDITION = editions.load("mmia")
 DANGEROUS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -95,24 +95,24 @@ def test_one_error_that_stops_several_components_is_told_once():
 
 def test_a_students_page_has_marks_feedback_and_advice():
     row = component("rope", "fail", "pass", points=15, message="wrong from position 1 on\nfirst at ...", match=NEGATIVE)
-    page = words(pages.student(record(row, ignored=("notes.txt",)), TRACK))
+    page = words(pages.student(record(row, ignored=("notes.txt",)), EDITION))
     for expected in ("Ada", "7.5 of 15", "Fix next: rope", "wrong from position 1 on", "0 of 7.5", "notes.txt"):
         assert expected in page
     assert "Looks like rotation by the negative angle. Check the sign of the sine terms." in page
 
 
 def test_a_students_page_names_files_that_are_missing():
-    assert "Not in the submission: llama.py, sampling.py" in words(pages.student(record(), TRACK))
+    assert "Not in the submission: llama.py, sampling.py" in words(pages.student(record(), EDITION))
 
 
 def test_a_refused_student_reads_why_and_gets_no_marks():
-    page = words(pages.student(without_marks("refused", "the archive has a link in it: x", "eve"), TRACK))
+    page = words(pages.student(without_marks("refused", "the archive has a link in it: x", "eve"), EDITION))
     assert "nothing of it was graded: the archive has a link in it: x" in page and "of 20" not in page
 
 
 @pytest.mark.parametrize("made", a_class(), ids=lambda made: made.slug)
 def test_a_students_page_tells_no_seed_and_no_time(made):
-    page = pages.student(made, TRACK)
+    page = pages.student(made, EDITION)
     assert str(SEED) not in page and "2030" not in page
 
 
@@ -177,13 +177,13 @@ def test_refused_failed_and_slowest_submissions_are_listed():
 
 
 def test_the_class_page_says_when_marks_cannot_be_compared_or_trusted():
-    page = words(pages.class_page([record(isolation="process"), record(slug="bob", grader="b" * 64)], TRACK))
+    page = words(pages.class_page([record(isolation="process"), record(slug="bob", grader="b" * 64)], EDITION))
     assert "1 submission was graded without a sandbox" in page and "2 versions of the graders" in page
 
 
 @pytest.mark.parametrize("records", [[], [without_marks("refused", "a bomb", "eve")]], ids=["nobody", "none graded"])
 def test_a_class_without_marks_has_a_page_too(records):
-    assert f"{len(records)} student" in words(pages.class_page(records, TRACK))
+    assert f"{len(records)} student" in words(pages.class_page(records, EDITION))
 
 
 # --- the pages are safe -----------------------------------------------------------------------------------------------
@@ -212,8 +212,8 @@ def words(page: str) -> str:
 
 
 PAGES = [
-    ("class", lambda: pages.class_page(a_class(), TRACK)),
-    *((made.slug, lambda made=made: pages.student(made, TRACK)) for made in a_class()),
+    ("class", lambda: pages.class_page(a_class(), EDITION)),
+    *((made.slug, lambda made=made: pages.student(made, EDITION)) for made in a_class()),
 ]
 
 

@@ -14,12 +14,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from autograder import tracks
-from autograder.grading import report
-from autograder.grading.gradebook import FILE, Conditions, Gradebook
-from autograder.grading.records import SCHEMA, SCHEMA_FILE, STATUSES, Record
-from autograder.grading.reports import csv_gradebook, gradescope_results, junit
-from autograder.results import OUTCOMES
+from autograder import editions
+from autograder.classroom import report
+from autograder.classroom.gradebook import FILE, Conditions, Gradebook
+from autograder.classroom.records import SCHEMA, SCHEMA_FILE, STATUSES, Record
+from autograder.classroom.reports import csv_gradebook, gradescope_results, junit
+from autograder.engine.results import OUTCOMES
 from llamalab.errors import UserError
 from tests.grading_records import (
     HOSTILE,
@@ -33,7 +33,7 @@ from tests.grading_records import (
     without_marks,
 )
 
-TRACK = tracks.load("mmia")
+EDITION = editions.load("mmia")
 DANGEROUS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -83,7 +83,7 @@ def test_the_schema_allows_no_other_field(schema, place):
         {"times": {"started": "2030-01-02T03:04:05+00:00", "seconds": -1}},
         {"files": {"rope.py": "f"}},
         {"status": "refused"},
-        {"status": "refused", "problem": "", "results": {"track": "mmia", "earned": 0, "points": 1, "components": []}},
+        {"status": "refused", "problem": "", "results": {"edition": "mmia", "earned": 0, "points": 1, "components": []}},
     ],
     ids=str,
 )
@@ -183,7 +183,7 @@ def test_the_gradebook_has_a_row_a_student_and_a_column_a_component():
         ("graded", "20", "10", "10"),
         ("graded", "5", "0", "5"),
     ]
-    assert rows[1]["misconceptions"] == "adamw: no_eps; rope: negative_angle" and rows[0]["out_of"] == "20"
+    assert rows[1]["mistakes"] == "adamw: no_eps; rope: negative_angle" and rows[0]["out_of"] == "20"
 
 
 def test_who_has_no_marks_has_empty_cells_rather_than_zeros():
@@ -260,8 +260,8 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 def test_everything_is_written_and_is_the_same_every_time_in_any_order(tmp_path):
-    report.write(a_class(), TRACK, tmp_path / "one")
-    report.write(a_class()[::-1], TRACK, tmp_path / "two")
+    report.write(a_class(), EDITION, tmp_path / "one")
+    report.write(a_class()[::-1], EDITION, tmp_path / "two")
     first = written(tmp_path / "one")
     assert first == written(tmp_path / "two")
     students = ["ada", "bob", "cem", "dan", "eve", "mallory"]
@@ -272,18 +272,18 @@ def test_everything_is_written_and_is_the_same_every_time_in_any_order(tmp_path)
 @pytest.mark.parametrize("slug", ["../ada", "a/b", "", "a\0", "ada\n", "é"])
 def test_a_slug_that_is_none_names_no_file(tmp_path, slug):
     with pytest.raises(UserError, match="cannot name a file"):
-        report.write([record(slug=slug)], TRACK, tmp_path)
+        report.write([record(slug=slug)], EDITION, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "students").write_text("in the way")
     with pytest.raises(UserError, match="students cannot be written"):
-        report.write(a_class(), TRACK, tmp_path)
+        report.write(a_class(), EDITION, tmp_path)
 
 
 def test_the_command_writes_what_the_gradebook_holds(tmp_path, capsys):
-    with Gradebook.of_track(tmp_path / FILE, "mmia") as book:
+    with Gradebook.of_edition(tmp_path / FILE, "mmia") as book:
         run = book.begin(Conditions("a" * 64, "bubblewrap", 10.0, 1024), SEED, False)
         book.add(run, record(slug="bob"))
         book.add(run, record(slug="ada"))

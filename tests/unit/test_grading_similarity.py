@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from autograder import tracks
+from autograder import editions
 from autograder.__main__ import main
-from autograder.grading import similarity
-from autograder.grading.similarity.pairs import Comparison
-from autograder.grading.similarity.source_code import LARGEST, MOST_TOKENS, NO_RUN, RUN, Reader, Unreadable, tokens
+from autograder.classroom import similarity
+from autograder.classroom.similarity.pairs import Comparison
+from autograder.classroom.similarity.source_code import LARGEST, MOST_TOKENS, NO_RUN, RUN, Reader, Unreadable, tokens
 from autograder.instructor import bank
 
-TRACK = tracks.load("mmia")
+EDITION = editions.load("mmia")
 LONG = "def f(x):\n    return torch.stack((x.cos() * 2, x.sin() * 3), dim=-1).flatten(-2).type_as(x)\n"
 OTHER = "def g(a):\n    while a.shape[0] > 7:\n        a = a[1:] + [a.mean() for _ in range(4)] @ a.tril(diagonal=5)\n"
 THIRD = 'def h(k):\n    with torch.no_grad():\n        k["s"] -= 0.5 if k.get("t") is None else k.pop("u") ** 9 // 8\n'
@@ -25,8 +25,8 @@ THIRD = 'def h(k):\n    with torch.no_grad():\n        k["s"] -= 0.5 if k.get("t
 
 @pytest.fixture(scope="module")
 def handout() -> list[str]:
-    """The Python files of the track's handout."""
-    return similarity.handout(TRACK)
+    """The Python files of the edition's handout."""
+    return similarity.handout(EDITION)
 
 
 def words(text: str) -> list[str]:
@@ -318,7 +318,7 @@ def results(tmp_path_factory, handout) -> Path:
     (submissions / "refused").mkdir()
     (submissions / "refused" / "unknown.txt").write_text("")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(similarity, "handout", lambda track: handout)
+        patch.setattr(similarity, "handout", lambda edition: handout)
         assert main(["similarity", "mmia", str(submissions), "--out", str(out)]) == 0
     return out
 
@@ -377,7 +377,7 @@ def test_nothing_was_executed(results):
 
 @pytest.fixture
 def no_handout(monkeypatch):
-    monkeypatch.setattr(similarity, "handout", lambda track: [])
+    monkeypatch.setattr(similarity, "handout", lambda edition: [])
 
 
 def hand_in(folder: Path, **texts: str) -> Path:

@@ -14,15 +14,16 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autograder import graders, references, tracks
-from autograder.grading import isolation
-from autograder.references import References
-from autograder.results import ComponentResult, Results
-from autograder.session import Answer, Fault, Limits
-from autograder.submissions import ROOT, Submission
+from autograder import editions
+from autograder.classroom import isolation
+from autograder.engine import graders, references
+from autograder.engine.references import References
+from autograder.engine.results import ComponentResult, Results
+from autograder.engine.session import Answer, Fault, Limits
+from autograder.intake.submission import ROOT, Submission
 from tests.e2e.attacks.attack import RIGHT, WRONG, Attack
 
-TRACK = tracks.load("mmia")
+EDITION = editions.load("mmia")
 LIMITS = Limits(seconds=10.0, memory=256 << 20, timeouts=1)
 BOUND = 60.0  # seconds that any of them may take, on a busy machine
 
@@ -97,7 +98,7 @@ class Host:
     def _files(self) -> dict[str, tuple[int, str]]:
         """Mode and content of each file of its own, and of each file of the project that a sandbox shows."""
         own = [path for path in self.folder.rglob("*") if not path.is_dir() or path.is_symlink()]
-        shown = [path for name in isolation.worker_files(TRACK) if (path := ROOT / name).is_file()]
+        shown = [path for name in isolation.worker_files(EDITION) if (path := ROOT / name).is_file()]
         return {
             str(path): (path.lstat().st_mode, hashlib.sha256(path.read_bytes()).hexdigest()) for path in own + shown
         }
@@ -133,9 +134,9 @@ class Arena:
         self._open = ExitStack()
         self.host = Host(folder / "outside")
         self._open.callback(self.host.close)
-        every = graders.collect(TRACK.chosen(list(FEW)))
+        every = graders.collect(EDITION.chosen(list(FEW)))
         self._tests = {name: [test for test in tests if test.name in FEW[name]] for name, tests in every.items()}
-        self.session = self._open.enter_context(isolation.session(kind, TRACK, self._tests, LIMITS))
+        self.session = self._open.enter_context(isolation.session(kind, EDITION, self._tests, LIMITS))
         self._honest = {over: _quiet(self.grade_rope({"rope.py": over.encode()})) for over in (RIGHT, WRONG)}
         self._neighbour = self._grade_neighbour()
 
@@ -168,7 +169,7 @@ class Arena:
     ) -> Results:
         """Grade a submission of these files."""
         tests = {name: self._tests[name] for name in components}
-        return graders.grade(TRACK, tests, self._submission(files), self.session, references_of)
+        return graders.grade(EDITION, tests, self._submission(files), self.session, references_of)
 
     def assert_like_honest(self, attack: Attack, row: ComponentResult) -> None:
         """It was graded like the code it was added to: marks, outcomes, messages, recognised mistake."""
@@ -180,7 +181,7 @@ class Arena:
     def _grade_neighbour(self) -> str:
         """The result, as JSON, of a submission that has a mistake and prints something. One call is enough to tell."""
         submission = self._submission({"rope.py": f"{WRONG}\nprint('by Bob')\n".encode()})
-        return graders.grade(TRACK, {"rope": self._tests["rope"][:2]}, submission, self.session).to_json()
+        return graders.grade(EDITION, {"rope": self._tests["rope"][:2]}, submission, self.session).to_json()
 
     def _submission(self, files: Mapping[str, bytes]) -> Submission:
         """A submission of these files, in a folder that held the one before."""
@@ -189,7 +190,7 @@ class Arena:
         for name, data in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
-        return Submission.of(TRACK, folder)
+        return Submission.of(EDITION, folder)
 
 
 def _quiet(row: ComponentResult) -> ComponentResult:

@@ -18,7 +18,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from autograder.submissions import ROOT
+from autograder.intake.submission import ROOT
 
 RIGHT = (ROOT / "rope.py").read_text("utf-8")
 WRONG = RIGHT.replace("pairs * turns)", "pairs * turns.conj())")  # turns the wrong way: right at position 0 only

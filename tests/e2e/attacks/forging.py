@@ -196,7 +196,7 @@ ATTACKS = (
         4,
         "send the answer twice, and then another",
         call="""
-            from autograder import processes
+            from autograder.worker import processes
             write = os.write
             processes.os.write = lambda number, data: [write(number, bytes(data)), write(number, bytes(data) * 3)][0]
         """,
@@ -206,7 +206,7 @@ ATTACKS = (
         4,
         "replace the function that encodes the answer",
         call="""
-            from autograder import call, protocol
+            from autograder.worker import call, protocol
             encode = protocol.encode
             call.protocol.encode = lambda message: encode({'kind': 'answer', 'out.score': 1.0, 'outcome': 'pass'})
         """,
@@ -231,7 +231,7 @@ ATTACKS = (
             f"forge an answer of arrays of {dtype}",
             call=f"""
                 import numpy
-                from autograder import protocol
+                from autograder.worker import protocol
                 values = numpy.ones(query.shape, protocol.DTYPES[{dtype!r}])
                 forged = protocol.encode({{'kind': 'answer', 'out.query': values, 'out.key': values}})
                 for number in range(3, 10):

@@ -265,7 +265,7 @@ ATTACKS = (
         call="""
             for folder in (sys.prefix, sys.base_prefix, '/project', '/usr/lib', '/etc', '/opt', '/var', '/dev', '/'):
                 attempt('create', lambda: os.close(os.open(f'{folder}/poison', os.O_CREAT | os.O_RDWR)))
-            for module in ('torch', 'json', 'autograder.call', 'numpy', 'encodings'):
+            for module in ('torch', 'json', 'autograder.worker.call', 'numpy', 'encodings'):
                 file = __import__(module, fromlist=['x']).__file__
                 attempt('append', lambda: open(file, 'a').close())
                 attempt('cache', os.makedirs, os.path.dirname(file) + '/__pycache__/x')

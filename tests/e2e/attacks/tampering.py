@@ -65,7 +65,7 @@ ATTACKS = (
         "exchange modules for those that come later",
         call="""
             import types
-            for name in ('torch', 'numpy', 'json', 'autograder.call', 'autograder.protocol', 'rope', 'struct'):
+            for name in ('torch', 'numpy', 'json', 'autograder.worker.call', 'autograder.worker.protocol', 'rope', 'struct'):
                 sys.modules[name] = types.ModuleType(name)
             sys.meta_path[:] = sys.path_hooks[:] = sys.path[:] = ['/tmp']
             sys.path_importer_cache.clear()
@@ -159,7 +159,7 @@ ATTACKS = (
         12,
         "patch the worker's own functions",
         call="""
-            from autograder import call, processes
+            from autograder.worker import call, processes
             call._to_plain = lambda name, value: 15
             call._fault = lambda *a: {'kind': 'answer'}
         """,
@@ -170,7 +170,7 @@ ATTACKS = (
         13,
         "look for pytest and patch its reports",
         call="""
-            attempt('modules', lambda: {'_pytest', 'pytest', 'autograder.judge', 'autograder.session'} & {*sys.modules})
+            attempt('modules', lambda: {'_pytest', 'pytest', 'autograder.engine.judge', 'autograder.engine.session'} & {*sys.modules})
             kinds = {'TestReport', 'Session', 'TerminalReporter', 'Judge', 'Config'}
             attempt('objects', lambda: [x for x in gc.get_objects() if type(x).__name__ in kinds])
             os.environ['PYTEST_CURRENT_TEST'] = 'x'

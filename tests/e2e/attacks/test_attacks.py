@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from autograder import references
-from autograder.cases.rope import cases
-from autograder.grading import intake
-from autograder.references import References
-from autograder.session import Answer
-from autograder.submissions import ROOT
+from autograder.engine import references
+from autograder.engine.references import References
+from autograder.engine.session import Answer
+from autograder.intake import opening
+from autograder.intake.submission import ROOT
 from rope import apply_rotary_emb
-from tests.e2e.attacks.arena import BOUND, TRACK, Arena, feedback, processes_named
+from tests.e2e.attacks.arena import BOUND, EDITION, Arena, feedback, processes_named
 from tests.e2e.attacks.attack import RIGHT, Attack
 from tests.e2e.attacks.groups import ATTACKS, GROUPS
+
+from ..rope.cases import cases
 
 pytestmark = pytest.mark.slow
 LAST = {attack.group: attack for attack in ATTACKS}
@@ -145,7 +146,7 @@ def test_reading_a_submission_does_not_run_it(arena: Arena, tmp_path: Path):
     mark, folder = tmp_path / "it ran", tmp_path / "submission"
     folder.mkdir()
     (folder / "rope.py").write_text(f"open({str(mark)!r}, 'w').close()\nimport transformers\n{RIGHT}")
-    opened = intake.open_submission(folder, TRACK)
+    opened = opening.open_submission(folder, EDITION)
     row = arena.grade_rope(opened.files)
     assert row.uses == ("rope.py:2  imports transformers, which this course does not allow",) and row.earned == 0
     assert not mark.exists()

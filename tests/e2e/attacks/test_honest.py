@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from autograder.submissions import ROOT
+from autograder.intake.submission import ROOT
 from tests.e2e.attacks.arena import Arena, feedback
 from tests.e2e.attacks.attack import RIGHT
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from autograder import references, tracks
-from autograder.grading import batch, grader_hash, inputs
-from autograder.grading.gradebook import Gradebook
-from autograder.grading.records import Record
+from autograder import editions
+from autograder.classroom import batch, grader_hash, inputs
+from autograder.classroom.gradebook import Gradebook
+from autograder.classroom.records import Record
+from autograder.engine import references
 from tests.e2e.attacks.attack import RIGHT, WRONG
 from tests.e2e.attacks.conftest import why_not
 
@@ -53,9 +54,9 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Reco
         (folder / "with" / name).write_bytes(data)
     (folder / "small.toml").write_text(COURSE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracks, "ASSIGNMENTS", folder)
-        patch.setattr(grader_hash, "of", lambda track: "0" * 64)  # it looks for the course among the others
-        patch.setattr(inputs, "fresh", lambda track, seed: references.load)  # drawing them would take seconds
+        patch.setattr(editions, "COURSES", folder)
+        patch.setattr(grader_hash, "of", lambda edition: "0" * 64)  # it looks for the course among the others
+        patch.setattr(inputs, "fresh", lambda edition, seed: references.load)  # drawing them would take seconds
         return {
             "with": grade(folder / "with", folder / "results", workers=2),
             "without": grade(folder / "without", folder / "other results", workers=1),
@@ -93,7 +94,7 @@ def archives() -> dict[str, bytes]:
 
 def grade(submissions: Path, out: Path, workers: int) -> dict[str, Record]:
     options = {
-        "track": "small",
+        "edition": "small",
         "submissions": submissions,
         "out": out,
         "workers": workers,

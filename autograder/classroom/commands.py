@@ -1,0 +1,100 @@
+"""The commands that grade a class: their arguments, and where each lives. Imports nothing heavy: `check` is near."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXAMPLES = """  python -m autograder doctor                      what isolation this machine offers, proven
+  python -m autograder grade mmia submissions/ --out results/     folders, zips or tarballs, one a student
+  python -m autograder report results/             the pages and tables again, from the gradebook
+  python -m autograder replay results/json/ada.json --submission submissions/ada.zip
+  python -m autograder similarity mmia submissions/ --out similarity/
+  python -m autograder gradescope mmia gradescope.zip
+"""
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add every command of this package to ``python -m autograder``."""
+    grade = commands.add_parser("grade", help="grade a folder of submissions, each in a sandbox")
+    grade.add_argument("edition", metavar="EDITION", help="an edition of courses/, or the path of its TOML")
+    grade.add_argument("submissions", type=Path, metavar="DIR", help="a folder, zip or tarball for each student")
+    grade.add_argument("--out", type=Path, required=True, metavar="DIR", help="gradebook, results and pages")
+    grade.add_argument("--workers", type=int, metavar="N", help="submissions at a time; default: one a processor")
+    grade.add_argument("--seed", type=int, help="of the inputs; default: a fresh one, which is recorded")
+    grade.add_argument("--regrade", action="store_true", help="unchanged submissions too; says whose marks change")
+    grade.add_argument(
+        "--isolation",
+        choices=("bubblewrap", "process"),
+        default="bubblewrap",
+        help="process: without a sandbox, only for code that you trust",
+    )
+    grade.add_argument("--seconds", type=float, default=10.0, metavar="S", help="limit of one case (default: 10)")
+    grade.add_argument(
+        "--memory",
+        type=int,
+        default=1024,
+        metavar="MB",
+        help="limit of one process and all that it starts (default: 1024)",
+    )
+    grade.set_defaults(run=_grade)
+
+    report = commands.add_parser("report", help="write a class's pages and tables, from its gradebook")
+    report.add_argument("results", type=Path, metavar="DIR", help="what `grade --out` wrote")
+    report.set_defaults(run=_report)
+
+    replay = commands.add_parser("replay", help="grade one submission again, with the recorded seed, and compare")
+    replay.add_argument("result", type=Path, metavar="RESULT", help="a file of results/json/")
+    replay.add_argument("--submission", type=Path, required=True, metavar="PATH", help="what the student handed in")
+    replay.add_argument("--isolation", choices=("bubblewrap", "process"), default="bubblewrap")
+    replay.set_defaults(run=_replay)
+
+    doctor = commands.add_parser("doctor", help="what isolation this machine offers, proven by trying to break it")
+    doctor.set_defaults(run=_doctor)
+
+    similarity = commands.add_parser("similarity", help="pairs of submissions that share code, without the handout's")
+    similarity.add_argument("edition", metavar="EDITION", help="the edition, whose handed out code does not count")
+    similarity.add_argument("submissions", type=Path, metavar="DIR", help="a folder, zip or tarball for each student")
+    similarity.add_argument("--out", type=Path, required=True, metavar="DIR", help="where index.html is written")
+    similarity.set_defaults(run=_similarity)
+
+    gradescope = commands.add_parser("gradescope", help="write an autograder for Gradescope")
+    gradescope.add_argument("edition", metavar="EDITION", help="an edition of courses/, or the path of its TOML")
+    gradescope.add_argument("zip", type=Path, metavar="ZIP", help="the file to write and upload")
+    gradescope.set_defaults(run=_gradescope)
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from autograder.classroom import batch
+
+    return batch.run(options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from autograder.classroom import report
+
+    return report.run(options.results)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from autograder.classroom import replay
+
+    return replay.run(options.result, options.submission, options.isolation)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from autograder.classroom import doctor
+
+    return doctor.run()
+
+
+def _similarity(options: argparse.Namespace) -> int:
+    from autograder.classroom import similarity
+
+    return similarity.run(options.edition, options.submissions, options.out)
+
+
+def _gradescope(options: argparse.Namespace) -> int:
+    from autograder.classroom import gradescope
+
+    return gradescope.run(options.edition, options.zip)

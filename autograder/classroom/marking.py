@@ -1,0 +1,180 @@
+"""Grades one submission: what a class, a replay and Gradescope have in common."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import stat
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from autograder import editions
+from autograder.classroom import grader_hash, isolation
+from autograder.classroom.gradebook import Conditions
+from autograder.classroom.records import Record
+from autograder.editions import Edition
+from autograder.engine import graders, references
+from autograder.engine.graders import Grader
+from autograder.engine.references import References
+from autograder.engine.results import ComponentResult, Results, TestResult
+from autograder.engine.session import Limits, Session
+from autograder.intake import opening
+from autograder.intake.opening import Found, Refused
+from autograder.intake.submission import Submission
+from llamalab.submission_files import shown_text
+
+LARGEST_SEED = (1 << 31) - 1
+RECOGNISABLE = ("fail", "error")
+CALLS = 6  # a submission may take as long as so many calls that use up their time
+LARGEST_HASHED = 256 << 20  # bytes of a refused file that are worth reading
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How every submission of one run is graded.
+
+    Args:
+        tests: the graders of each component, from ``graders.collect``.
+        references_of: a component's inputs and expected outputs, which ``seed`` decides.
+        conditions: what else decides marks; they are recorded, the session keeps them.
+    """
+
+    edition: Edition
+    tests: Mapping[str, Sequence[Grader]]
+    references_of: Callable[[str], References]
+    seed: int
+    conditions: Conditions
+
+    def grade(self, found: Found, session: Session) -> Record:
+        """Open a submission and run every test on it. One that cannot be opened safely is ``refused``.
+
+        Raises:
+            UserError: the worker does not start.
+        """
+        started, clock = _now(), time.monotonic()
+        record = self._graded(found, session)
+        return replace(record, times={"started": started, "seconds": round(time.monotonic() - clock, 3)})
+
+    def failed(self, found: Found, submission: str, problem: str) -> Record:
+        """The record of a submission whose grading went wrong on this side."""
+        return self._record(found, "failed", submission, problem)
+
+    def _graded(self, found: Found, session: Session) -> Record:
+        try:
+            submission = opening.open_submission(found.path, self.edition)
+        except Refused as refusal:
+            return self._record(found, "refused", hash_of_refused(found.path, refusal), refusal.reason)
+        results = graders.grade(self.edition, self.tests, submission, session, self.references_of)
+        results = self._with_mistakes(results, submission, session)
+        return self._record(found, "graded", submission.sha256, "", submission, results)
+
+    def _with_mistakes(self, results: Results, submission: Submission, session: Session) -> Results:
+        """Fresh inputs have no fingerprints: a mistake is recognised by what it answers to the stored ones.
+
+        Nothing but the name of the mistake comes from that.
+        """
+        rows = []
+        for row in results.components:
+            wrong = row.state == "FAIL" and any(test.outcome in RECOGNISABLE for test in row.tests)
+            if wrong and not self.references_of(row.name).fingerprints:
+                stored = _stored(self.edition.path, row.name)
+                if stored.fingerprints:
+                    match = graders.recognise(self.tests[row.name], submission, session, stored)
+                    row = replace(row, match=match)
+            rows.append(row)
+        return replace(results, components=tuple(rows))
+
+    def _record(
+        self,
+        found: Found,
+        status: str,
+        submission: str,
+        problem: str,
+        opened: Submission | None = None,
+        results: Results | None = None,
+    ) -> Record:
+        files = opened.files if opened else {}
+        return Record(
+            student=found.student,
+            slug=found.slug,
+            edition=self.edition.name,
+            status=status,
+            source=shown_text(found.path.name),
+            submission=submission,
+            files={name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+            ignored=(*found.older, *(opened.ignored if opened else ())),
+            grader=self.conditions.grader,
+            seed=self.seed,
+            isolation=self.conditions.isolation,
+            results=results or not_run(self.edition, self.tests),
+            problem=problem,
+            environment=environment(self.conditions),
+            times={"started": _now(), "seconds": 0.0},
+        )
+
+
+@functools.cache
+def _stored(edition: Path, component: str) -> References:
+    return references.load(editions.read(edition), component)
+
+
+def not_run(edition: Edition, tests: Mapping[str, Sequence[Grader]]) -> Results:
+    """No marks: every planned test, ``not run``."""
+    rows = [
+        ComponentResult(
+            name,
+            edition.components[name].points,
+            tuple(TestResult(test.name, test.question, test.weight, "not run") for test in planned),
+        )
+        for name, planned in tests.items()
+    ]
+    return Results(edition.name, tuple(rows))
+
+
+def conditions(edition: Edition, isolation: str, seconds: float, memory: int) -> Conditions:
+    """What decides marks here and now, besides the submission and the inputs.
+
+    Args:
+        seconds: limit of one call.
+        memory: limit of one call, in MB.
+    """
+    return Conditions(grader_hash.of(edition), isolation, seconds, memory)
+
+
+def start(edition: Edition, made_under: Conditions) -> Session:
+    """Start a worker that keeps these conditions.
+
+    Raises:
+        UserError: this kind of isolation does not work here.
+    """
+    seconds = made_under.seconds
+    limits = Limits(seconds=seconds, memory=made_under.memory << 20, total=CALLS * seconds)
+    return isolation.session(made_under.isolation, edition, edition.components, limits)
+
+
+def environment(made_under: Conditions) -> dict[str, str]:
+    """What a record says about how it was made: limits, versions, and the kind of machine."""
+    limits = {"seconds": f"{made_under.seconds:.15g}", "memory": str(made_under.memory)}
+    return {**limits, **grader_hash.versions(), "system": f"{platform.system()} {platform.machine()}"}
+
+
+def hash_of_refused(path: Path, refusal: Refused) -> str:
+    """sha256 of a refused file's bytes; of anything else, which may be too large or too odd to read, of the reason."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_HASHED:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        pass
+    return hashlib.sha256(refusal.reason.encode("utf-8", "replace")).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,233 @@
+"""Editions: what a course asks for, read from ``courses/COURSE/NAME.toml``; ``autograder/README.md`` has the fields."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from autograder.trust import COURSES, HANDOUT, PROJECT
+from llamalab.errors import UserError
+
+FIELDS = {
+    *("title", "files", "student_files", "student_tree", "provided_files", "command_files", "also_todo"),
+    *("components", "forbidden", "options", "checklist", "assets", "smoke", "models"),
+}
+COMPONENT_FIELDS = {"points", "regions", "needs", "forbidden_calls", "options"}
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Component:
+    """One graded row.
+
+    Args:
+        points: what it is worth; 0 for a row that only informs.
+        regions: the solution regions it is about; a region may serve two components.
+        needs: components without which this one cannot work, to name when it does not.
+        forbidden_calls: names of functions that its regions' files may not call.
+        options: what the edition wants of it, by the names that its adapter knows.
+    """
+
+    name: str
+    points: float
+    regions: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    forbidden_calls: tuple[str, ...] = ()
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One edition of a course.
+
+    Args:
+        path: the TOML file.
+        files: the folder of the student's files, solved or in a handout.
+        student_files: what a student writes, and what is taken from a submission.
+        student_tree: patterns of files that are taken with their folders, as packages.
+        provided_files: modules that are handed out complete.
+        command_files: other files of ``files`` that a handout gets: commands, their data and settings.
+        also_todo: regions that become TODOs without being graded.
+        components: in the order of the table.
+        forbidden_imports: modules that a submission may not import.
+        forbidden_cost: share of a component's marks that a forbidden import or call costs.
+        smoke: commands that must run in a handout whose solutions were put back.
+    """
+
+    name: str
+    title: str
+    path: Path
+    files: Path
+    student_files: tuple[str, ...]
+    provided_files: tuple[str, ...]
+    components: dict[str, Component]
+    student_tree: tuple[str, ...] = ()
+    command_files: tuple[str, ...] = ()
+    also_todo: tuple[str, ...] = ()
+    forbidden_imports: tuple[str, ...] = ()
+    forbidden_cost: float = 1.0
+    smoke: tuple[str, ...] = ()
+
+    @property
+    def course(self) -> Path:
+        """The course's folder."""
+        return self.path.parent
+
+    @property
+    def component_folder(self) -> Path:
+        """The folder of the course's components."""
+        return self.course / "components"
+
+    @property
+    def todo_regions(self) -> tuple[str, ...]:
+        """Every region that a handout leaves to the student, each once."""
+        graded = [region for component in self.components.values() for region in component.regions]
+        return tuple(dict.fromkeys([*graded, *self.also_todo]))
+
+    def chosen(self, names: list[str]) -> list[Component]:
+        """The components of these names, in the table's order; all of them for no names.
+
+        Raises:
+            UserError: a name that is none.
+        """
+        for name in names:
+            if name not in self.components:
+                known = ", ".join(self.components)
+                raise UserError(f"the edition {self.name} has no component {name!r}; it has {known}")
+        return [component for name, component in self.components.items() if not names or name in names]
+
+
+def paths() -> dict[str, Path]:
+    """The file of every edition there is, by name.
+
+    Raises:
+        UserError: two have the same name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(COURSES.glob("*/*.toml")):
+        if path.stem in found:
+            raise UserError(f"{path} and {found[path.stem]} have the same name; an edition's is its own")
+        found[path.stem] = path
+    return dict(sorted(found.items()))
+
+
+def names() -> list[str]:
+    """Every edition there is a file for."""
+    return list(paths())
+
+
+def load(name: str | None = None) -> Edition:
+    """Read an edition.
+
+    Args:
+        name: of an edition of ``courses``, or the path of its TOML; a handout's only one, if not given.
+
+    Raises:
+        UserError: there is none of this name, several and none is named, or its file has a mistake.
+    """
+    found = paths()
+    if name is None:
+        if len(found) != 1:
+            raise UserError(f"there are several editions; name one with --edition: {', '.join(found)}")
+        (path,) = found.values()
+        return read(path)
+    if name in found:
+        return read(found[name])
+    if name.endswith(".toml") and Path(name).is_file():
+        return read(Path(name).resolve())
+    raise UserError(f"there is no edition {name!r}; there are {', '.join(found)}; or name the path of its TOML")
+
+
+def of_course(course: Path) -> list[Edition]:
+    """Every edition of a course's folder."""
+    return [read(path) for path in sorted(course.glob("*.toml"))]
+
+
+def read(path: Path) -> Edition:
+    """Read an edition's file.
+
+    Raises:
+        UserError: it is not TOML, or a field is unknown, missing or of the wrong type.
+    """
+    try:
+        with open(path, "rb") as file:
+            fields = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path.name}: {error}") from error
+    _only(path, "the edition", fields, FIELDS)
+    names = partial(_names, path)
+    forbidden, options = _table(path, fields, "forbidden"), _table(path, fields, "options")
+    _only(path, "[forbidden]", forbidden, {"imports", "cost"})
+    components = fields.get("components")
+    if not isinstance(components, dict) or not components:
+        raise UserError(f"{path.name}: needs at least one [components.NAME]")
+    cost = forbidden.get("cost", 1.0)
+    if type(cost) not in (int, float) or not 0 <= cost <= 1:
+        raise UserError(f"{path.name}: [forbidden] cost is a share from 0 to 1, not {cost!r}")
+    return Edition(
+        name=path.stem,
+        title=str(fields.get("title", path.stem)),
+        path=path,
+        files=_files(path, fields),
+        student_files=names(fields, "student_files"),
+        student_tree=names(fields, "student_tree"),
+        provided_files=names(fields, "provided_files"),
+        command_files=names(fields, "command_files"),
+        components={name: _component(path, name, entry, options) for name, entry in components.items()},
+        also_todo=names(fields, "also_todo"),
+        forbidden_imports=names(forbidden, "imports"),
+        forbidden_cost=float(cost),
+        smoke=names(fields, "smoke"),
+    )
+
+
+def _files(path: Path, fields: dict[str, Any]) -> Path:
+    """The folder of the student's files: as the edition says, seen from its own; in a handout, the top one."""
+    if HANDOUT.is_file() and path.is_relative_to(PROJECT):
+        return PROJECT
+    files = fields.get("files", ".")
+    if not isinstance(files, str) or not (path.parent / files).is_dir():
+        raise UserError(f"{path.name}: files names a folder, seen from {path.parent}, and there is no {files!r}")
+    return (path.parent / files).resolve()
+
+
+def _component(path: Path, name: str, fields: Any, options: Options) -> Component:
+    where = f"[components.{name}]"
+    if not isinstance(fields, dict):
+        raise UserError(f"{path.name}: {where} must be a table")
+    _only(path, where, fields, COMPONENT_FIELDS)
+    points = fields.get("points")
+    if type(points) not in (int, float) or not 0 <= points < float("inf"):
+        raise UserError(f"{path.name}: {where} needs points, a number from 0 up, not {points!r}")
+    return Component(
+        name=name,
+        points=float(points),
+        regions=_names(path, fields, "regions"),
+        needs=_names(path, fields, "needs"),
+        forbidden_calls=_names(path, fields, "forbidden_calls"),
+        options={**options, **_table(path, fields, "options")},
+    )
+
+
+def _table(path: Path, fields: Any, key: str) -> dict[str, Any]:
+    value = fields.get(key, {})
+    if not isinstance(value, dict):
+        raise UserError(f"{path.name}: {key} must be a table, not {value!r}")
+    return value
+
+
+def _names(path: Path, fields: dict[str, Any], key: str) -> tuple[str, ...]:
+    value = fields.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UserError(f"{path.name}: {key} must be a list of names, not {value!r}")
+    return tuple(value)
+
+
+def _only(path: Path, where: str, fields: Any, known: set[str]) -> None:
+    for key in fields:
+        if key not in known:
+            raise UserError(f"{path.name}: {where} has an unknown field {key!r}; known are {', '.join(sorted(known))}")

@@ -1,0 +1,1 @@
+"""The trusted side: asks a worker, compares, and says why."""

@@ -1,1 +1,0 @@
-"""Wrong solutions that students hand in: one module a component, with a list ``BANK``."""

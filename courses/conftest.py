@@ -1,0 +1,3 @@
+"""What the graders use; see ``autograder/plugin.py``."""
+
+from autograder.engine.plugin import *  # noqa: F403

@@ -22,6 +22,7 @@ FAULT_OUTCOMES = {
     "error": "error",
     "import_error": "error",
     "timeout": "timeout",
+    "slow": "timeout",
     "memory": "out of memory",
     "crashed": "crashed",
     "bad_answer": "fail",
@@ -247,7 +248,7 @@ def raise_finding(fault: Fault) -> NoReturn:
 def _words(fault: Fault) -> str:
     if fault.kind == "todo" and fault.frames:
         return str(fault.frames[-1])
-    if fault.kind == "timeout":
+    if fault.kind in ("timeout", "slow"):
         return fault.message
     lines = [fault.message]
     if fault.kind == "import_error":

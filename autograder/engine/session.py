@@ -93,8 +93,8 @@ class Frame:
 class Fault:
     """A case without an answer.
 
-    ``kind`` is ``todo``, ``error``, ``import_error``, ``timeout``, ``memory``, ``crashed``, ``bad_answer`` or
-    ``not_run``.
+    ``kind`` is ``todo``, ``error``, ``import_error``, ``timeout``, ``slow`` (over the time that the question itself
+    allows), ``memory``, ``crashed``, ``bad_answer`` or ``not_run``.
     """
 
     kind: str
@@ -190,13 +190,12 @@ class Session:
         before = time.monotonic()
         for ended in self._exchange(request, cases, allowed.seconds + self.limits.start):
             self._used, before = self._used + time.monotonic() - before, time.monotonic()
-            results.append(_understand(ended, allowed, limits.cpu, request["student"].values()))
+            results.append(_understand(ended, allowed, limits, request["student"].values()))
             if self._used > self.limits.total and len(results) < len(cases):
                 self._stop()
                 break
         results = results or [Fault("crashed", "it took the process that watches it down with it")]
-        own = limits.cpu or limits.seconds  # being too slow for a question is an answer, and says nothing of others
-        if isinstance(results[0], Fault) and results[0].kind == "timeout" and not own:
+        if isinstance(results[0], Fault) and results[0].kind == "timeout":
             self._timeouts[component] += 1
             self._stuck |= {frame.file for frame in results[0].frames if frame.function == MODULE}
         return results
@@ -334,11 +333,14 @@ def _to_send(value: Any) -> Any:
     return value if isinstance(value, np.ndarray) else plain.encode(value)
 
 
-def _understand(ended: Mapping[str, Any], limits: Limits, cpu: float, files: Collection[str]) -> Answer | Fault:
+def _understand(
+    ended: Mapping[str, Any], limits: Limits, own: CaseLimits, files: Collection[str]
+) -> Answer | Fault:
     """An answer or a fault, from the worker's description of how a case ended. Believes nothing it cannot check.
 
     Args:
-        cpu: seconds of processor time that the case had.
+        limits: that the case was run with.
+        own: those among them that belong to the question: to be over these is an answer, and says nothing of others.
         files: names of the student's.
     """
     how, status = ended.get("how"), ended.get("status")
@@ -348,8 +350,9 @@ def _understand(ended: Mapping[str, Any], limits: Limits, cpu: float, files: Col
     text = readable(printed.tobytes())
     if how in ("timeout", "cpu"):
         place = _outermost(readable(stack.tobytes()), files)
-        words = f"no answer within {limits.seconds:g} s" if how == "timeout" else f"no answer within {cpu:g} s of work"
-        return Fault("timeout", words + _still(place), (place,) if place else (), text)
+        allowed = f"{limits.seconds:g} s" if how == "timeout" else f"{own.cpu:g} s of work"
+        kind = "slow" if how == "cpu" or own.seconds else "timeout"
+        return Fault(kind, f"no answer within {allowed}{_still(place)}", (place,) if place else (), text)
     if how == "memory":
         return Fault("memory", _memory_words(limits), printed=text)
     if how == "signalled":

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from autograder.intake.submission import LARGEST
+from autograder.editions import Edition
+from autograder.intake.submission import largest
 from llamalab.submission_files import shown_text
 
 MAX_ENTRIES = 10_000
 MAX_DEPTH = 20  # folders in folders
 MAX_NAME = 1_000  # characters of a path
-MAX_FILE = LARGEST  # bytes of one student file
 MAX_READ = 16 << 20  # bytes of all student files, copies in other folders included
 MAX_EXPANDED = 256 << 20  # bytes that an archive may unpack to
 MAX_RATIO = 100  # code packs 3 to 10 times, logs perhaps 50; only a bomb goes far beyond
@@ -60,15 +61,37 @@ class Refused(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which places are a student's file, by an edition's names and patterns, in whatever folder they lie together."""
+
+    names: frozenset[str]
+    patterns: tuple[re.Pattern, ...] = ()
+
+    @classmethod
+    def of(cls, edition: Edition) -> Wanted:
+        return cls(frozenset(edition.student_files), tuple(map(_compiled, edition.student_tree)))
+
+    def name_of(self, place: Place) -> str | None:
+        """The name that a submission knows a file by, such as ``basics/model.py``; None for any other file."""
+        for start in range(len(place)):
+            name = "/".join(place[start:])
+            if name in self.names or any(pattern.fullmatch(name) for pattern in self.patterns):
+                return name
+        return None
+
+
+def _compiled(pattern: str) -> re.Pattern:
+    """``basics/**/*.py`` as an expression: ``**/`` is any number of folders, ``*`` anything but a slash."""
+    parts = re.split(r"(\*\*/|\*)", pattern)
+    return re.compile("".join({"**/": "(?:[^/]+/)*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts))
+
+
 class Contents:
-    """The student's files found so far, by place, and the places of everything else.
+    """The student's files found so far, by place, and the places of everything else."""
 
-    Args:
-        wanted: names of the student's files.
-    """
-
-    def __init__(self, wanted: Collection[str]) -> None:
-        self.wanted = frozenset(wanted)
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
         self.files: dict[Place, bytes] = {}
         self.others: list[Place] = []
         self._seen: set[Place] = set()
@@ -96,15 +119,16 @@ class Contents:
         if place in self._seen:
             raise Refused(f"{shown(name)} is there twice; hand in one file of each name")
         self._seen.add(place)
-        if place[-1] in self.wanted and place[-3:-1] != ADAPTERS:
-            self.files[place] = self._content(name, read)
+        student_name = self.wanted.name_of(place)
+        if student_name and place[-3:-1] != ADAPTERS:
+            self.files[place] = self._content(name, read, largest(student_name))
         else:
             self.others.append(place)
 
-    def _content(self, name: str, read: Callable[[int], bytes]) -> bytes:
-        data = read(MAX_FILE + 1)
-        if len(data) > MAX_FILE:
-            raise Refused(f"{shown(name)} is larger than {MAX_FILE:,} bytes; source code is not")
+    def _content(self, name: str, read: Callable[[int], bytes], limit: int) -> bytes:
+        data = read(limit + 1)
+        if len(data) > limit:
+            raise Refused(f"{shown(name)} is larger than {limit:,} bytes; source code is not")
         self._read += len(data)
         if self._read > MAX_READ:
             raise Refused(f"its copies of the student's files have more than {MAX_READ:,} bytes; hand in one of each")

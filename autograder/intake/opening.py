@@ -15,9 +15,10 @@ from typing import BinaryIO
 
 from autograder.editions import Edition
 from autograder.intake import folders, tars, zips
-from autograder.intake.entries import FILE, FOLDER, Contents, Place, Refused, kind_of, shown
+from autograder.intake.entries import FILE, FOLDER, Contents, Place, Refused, Wanted, kind_of, shown
 from autograder.intake.exports import Found, find
-from autograder.intake.submission import Submission
+from autograder.intake.notebooks import NotANotebook
+from autograder.intake.submission import Submission, code_of
 from llamalab.submission_files import shown_text
 
 __all__ = ["Found", "Refused", "find", "open_submission"]
@@ -49,12 +50,15 @@ def open_submission(path: Path, edition: Edition) -> Submission:
         raise Refused(
             f"{shown(os.fsdecode(name))} cannot be read ({error.strerror or error}); hand it in again"
         ) from error
-    notes = _lookalikes([*contents.files, *contents.others], contents.wanted)
+    notes = _lookalikes([*contents.files, *contents.others], contents.wanted.names)
     if not contents.files:
         raise Refused(_nothing_found(edition, contents.others))
-    chosen = _chosen(contents.files)
-    files = {name: contents.files[chosen[name]] for name in edition.student_files if name in chosen}
-    others = [*contents.others, *(place for place in contents.files if chosen[place[-1]] != place)]
+    chosen = _chosen(contents)
+    others = [*contents.others, *(place for place in contents.files if place not in chosen.values())]
+    try:
+        files = {name: code_of(name, contents.files[place]) for name, place in chosen.items()}
+    except NotANotebook as problem:
+        raise Refused(str(problem)) from problem
     return Submission(edition, files, _listed(others, notes))
 
 
@@ -62,7 +66,7 @@ def _contents(path: Path, edition: Edition) -> Contents:
     kind = kind_of(path.lstat().st_mode)
     if kind not in (FILE, FOLDER):
         raise Refused(f"it is a {kind}, neither a folder nor a zip or tar archive")
-    contents = Contents(edition.student_files)
+    contents = Contents(Wanted.of(edition))
     descriptor = folders.opened(path)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         try:
@@ -116,18 +120,18 @@ def _is_archive(folder: int, name: str) -> bool:
     return zips.recognises(start) or tars.recognises(start)
 
 
-def _chosen(files: Iterable[Place]) -> dict[str, Place]:
-    """Where each of the student's files is taken from: the outermost one of its name.
+def _chosen(contents: Contents) -> dict[str, Place]:
+    """Where each of the student's files is taken from, by its name: the outermost one.
 
     Raises:
         Refused: there are two of one name and either could be meant: both are equally deep, or the outermost files
             lie in several folders, so that versions would be mixed.
     """
     by_name: dict[str, list[Place]] = {}
-    for place in sorted(files, key=lambda place: (len(place), place)):
-        by_name.setdefault(place[-1], []).append(place)
+    for place in sorted(contents.files, key=lambda place: (len(place), place)):
+        by_name.setdefault(contents.wanted.name_of(place) or "", []).append(place)
     chosen = {name: places[0] for name, places in by_name.items()}
-    together = len({place[:-1] for place in chosen.values()}) == 1
+    together = len({place[: -len(name.split("/"))] for name, place in chosen.items()}) == 1
     for first, *others in by_name.values():
         if others and (not together or len(others[0]) == len(first)):
             both = f"{shown('/'.join(first))} and {shown('/'.join(others[0]))}"
@@ -167,7 +171,8 @@ def _skeleton(name: str) -> str:
 
 def _nothing_found(edition: Edition, others: list[Place]) -> str:
     found = _some(sorted(place[-1] for place in others)) if others else "nothing"
-    return f"it has none of the files {', '.join(edition.student_files)}, but {found}; hand in those files"
+    names = ", ".join((*edition.student_files, *edition.student_tree))
+    return f"it has none of the files {names}, but {found}; hand in those files"
 
 
 def _some(names: list[str]) -> str:

@@ -9,9 +9,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from autograder.editions import Edition
+from autograder.intake import notebooks
 from llamalab.errors import UserError
 
 LARGEST = 256 << 10  # bytes of a source file
+NOTEBOOK = ".ipynb"
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,32 @@ def module_of(file: str) -> str:
     return ".".join(path.parent.parts if path.name == "__init__" else path.parts)
 
 
+def largest(file: str) -> int:
+    """Bytes that a student's file may have."""
+    return notebooks.LARGEST if file.endswith(NOTEBOOK) else LARGEST
+
+
+def code_of(file: str, data: bytes) -> bytes:
+    """The code of a student's file: of a notebook, that of its graded cells.
+
+    Raises:
+        notebooks.NotANotebook: it is called a notebook and is none.
+    """
+    if not file.endswith(NOTEBOOK):
+        return data
+    code = notebooks.code_of(data).encode("utf-8", "surrogatepass")
+    if len(code) > LARGEST:
+        raise notebooks.NotANotebook(f"{file} has {len(code):,} bytes of code; at most {LARGEST:,} are read")
+    return code
+
+
 def _read(path: Path) -> bytes:
     try:
         size = path.stat().st_size
-        if size > LARGEST:
-            raise UserError(f"{path} has {size:,} bytes; a source file may have {LARGEST:,}")
-        return path.read_bytes()
+        if size > largest(path.name):
+            raise UserError(f"{path} has {size:,} bytes; a source file may have {largest(path.name):,}")
+        return code_of(path.name, path.read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except notebooks.NotANotebook as error:
+        raise UserError(f"{path}: {error}") from error

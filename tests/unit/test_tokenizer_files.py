@@ -13,7 +13,6 @@ import pytest
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
-import tokenizer as tokenizer_module
 from llamalab.formats import FormatError
 from tests.vocabularies import (
     BYTES,
@@ -66,7 +65,7 @@ def test_the_files_beside_a_tokenizer_json_name_its_tokens(files, tmp_path):
 
 
 def test_the_default_is_the_projects_tokenizer(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(tokenizer_module, "PROJECT", tmp_path)
+    monkeypatch.setenv("LLAMALAB_HOME", str(tmp_path))
     (tmp_path / "tokenizer.model").write_bytes(files["sentencepiece"].read_bytes())
     assert Tokenizer().path == tmp_path / "tokenizer.model"
     (tmp_path / "tokenizer").mkdir()
@@ -75,7 +74,7 @@ def test_the_default_is_the_projects_tokenizer(files, tmp_path, monkeypatch):
 
 
 def test_a_missing_default_says_how_to_fetch_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(tokenizer_module, "PROJECT", tmp_path)
+    monkeypatch.setenv("LLAMALAB_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="python -m llamalab.assets fetch llama2-tokenizer"):
         Tokenizer()

@@ -15,6 +15,8 @@ import shlex
 import sys
 import traceback
 
+from llamalab import places
+
 VICTOR = (
     "Victor Frankenstein, a young scientist obsessed with uncovering the secrets of life, "
     "succeeds in animating a creature assembled from"
@@ -110,10 +112,11 @@ def _add_classification(parser: argparse.ArgumentParser) -> None:
     """Options of prompt, finetune and lora."""
     data = parser.add_argument_group("prompt, finetune and lora")
     add = data.add_argument
-    add("--train", default="data/cfimdb-train.txt", metavar="FILE", help="default: %(default)s")
-    add("--dev", default="data/cfimdb-dev.txt", metavar="FILE", help="default: %(default)s")
-    add("--test", default="data/cfimdb-test.txt", metavar="FILE", help="default: %(default)s")
-    add("--label-names", default="data/cfimdb-label-mapping.json", metavar="FILE", help="default: %(default)s")
+    add("--train", default=places.default("data/cfimdb-train.txt"), metavar="FILE", help="default: %(default)s")
+    add("--dev", default=places.default("data/cfimdb-dev.txt"), metavar="FILE", help="default: %(default)s")
+    add("--test", default=places.default("data/cfimdb-test.txt"), metavar="FILE", help="default: %(default)s")
+    names = places.default("data/cfimdb-label-mapping.json")
+    add("--label-names", default=names, metavar="FILE", help="default: %(default)s")
     add(
         "--dev_out",
         metavar="FILE",

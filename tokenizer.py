@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from llamalab.vocab.vocabulary import Vocabulary
 
 DEFAULT_FILES = ("tokenizer/tokenizer.model", "tokenizer.model")
-PROJECT = Path(__file__).resolve().parent
 
 
 class Tokenizer:
@@ -203,12 +202,14 @@ class StreamDecoder:
 
 def default_file() -> Path:
     """Return the default tokenizer; raises FileNotFoundError, saying how to get it."""
-    for directory in (PROJECT, Path.cwd()):
+    from llamalab import places
+
+    for directory in (places.home(), Path.cwd()):
         for name in DEFAULT_FILES:
             if (directory / name).is_file():
                 return directory / name
     raise FileNotFoundError(
-        f"No tokenizer: neither {' nor '.join(DEFAULT_FILES)} is in {PROJECT}; "
+        f"No tokenizer: neither {' nor '.join(DEFAULT_FILES)} is in {places.home()}; "
         "fetch it with `python -m llamalab.assets fetch llama2-tokenizer`, or name another."
     )
 

@@ -8,13 +8,12 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from classifier import LlamaEmbeddingClassifier, LlamaZeroShotClassifier
-from llamalab import models
+from llamalab import course, models, places
 from llamalab.data.sentences import UNKNOWN, encode_examples, read_examples, read_label_names
 from llamalab.errors import UserError
 from llamalab.evaluation import prompting, results
@@ -24,10 +23,9 @@ from llamalab.training.adapters import save_adapter
 from llamalab.training.allocator import keep_freed_memory
 from llamalab.training.finetune import Settings, Split, evaluate, train
 from llamalab.training.runs import Run
-from lora import apply_lora, count_lora_parameters, get_lora_optimizer_params
-from optimizer import AdamW
-from tokenizer import Tokenizer
-from utils import seed_everything
+
+if TYPE_CHECKING:
+    from tokenizer import Tokenizer
 
 OUTPUT_NAMES = {"prompt": "prompting", "finetune": "finetuning", "lora": "lora"}  # the courses' words
 
@@ -85,7 +83,8 @@ def _one_seed(
         options.epochs, options.batch_size, options.lr, seed, options.grad_accum, _dtype(options.dtype, device)
     )
     classifier = build_classifier(options, path, len(names), seed, device)
-    optimizer = AdamW(get_lora_optimizer_params(classifier), lr=options.lr)
+    learning = course.get("lora").get_lora_optimizer_params(classifier)
+    optimizer = course.get("optimizer").AdamW(learning, lr=options.lr)
     train(classifier, optimizer, tokenizer.pad_id, splits["train"], splits["dev"], settings, run, options.resume)
     if options.option == "lora":
         save_adapter(classifier, run.folder / "adapter.safetensors")
@@ -111,20 +110,21 @@ def _one_seed(
 
 def build_classifier(options: Namespace, path: Path, n_labels: int, seed: int, device: torch.device) -> nn.Module:
     """The student's classifier over a pretrained model, with adapters if the option is "lora", on its device."""
-    seed_everything(seed)
+    course.get("utils").seed_everything(seed)
     config = SimpleNamespace(
         pretrained_model_path=path,
         num_labels=n_labels,
         hidden_dropout_prob=options.hidden_dropout_prob,
         option=options.option,
     )
-    classifier = LlamaEmbeddingClassifier(config)
+    classifier = course.get("classifier").LlamaEmbeddingClassifier(config)
     if options.option == "lora":
+        lora = course.get("lora")
         try:
-            apply_lora(classifier, options.lora_rank, options.lora_alpha, options.lora_targets)
+            lora.apply_lora(classifier, options.lora_rank, options.lora_alpha, options.lora_targets)
         except ValueError as error:
             raise UserError(f"--lora_targets: {error}") from error
-        count = count_lora_parameters(classifier)
+        count = lora.count_lora_parameters(classifier)
         print(
             f"lora: {count.lora:,} numbers in adapters, {count.trainable:,} learn, of {count.total:,} "
             f"({count.trainable / count.total:.2%})",
@@ -143,7 +143,7 @@ def _scoring(options: Namespace, names: list[str]) -> prompting.Scoring:
     path = models.announce(options.pretrained_model_path)
     tokenizer = models.open_tokenizer(path)
     config = SimpleNamespace(pretrained_model_path=path, num_labels=len(names))
-    classifier = LlamaZeroShotClassifier(config, tokenizer, names)
+    classifier = course.get("classifier").LlamaZeroShotClassifier(config, tokenizer, names)
     if options.dtype in (None, "float32"):
         read_last_tokens(classifier.llama)
     elif device.type == "cpu":
@@ -209,7 +209,7 @@ def _output_files(options: Namespace) -> dict[str, Path]:
 def _run_folder(options: Namespace, seed: int) -> Path:
     if options.run_dir:
         return Path(options.run_dir) / f"seed{seed}" if options.seeds else Path(options.run_dir)
-    return Path("runs") / f"{options.option}-{Path(options.train).stem}-seed{seed}"
+    return Path(places.default(f"runs/{options.option}-{Path(options.train).stem}-seed{seed}"))
 
 
 def _run_settings(options: Namespace, model: Path, seed: int) -> dict[str, Any]:

@@ -7,13 +7,15 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from llama import Llama
 from llamalab.errors import UserError
-from tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llama import Llama
+    from tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from config import LlamaConfig
-from llama import Llama
-from llamalab import assets, formats
+from llamalab import assets, course, formats, places
 from llamalab.errors import UserError
 from llamalab.single_row import share_single_rows
 from llamalab.speed import fuse
-from tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llama import Llama
+    from tokenizer import Tokenizer
 
 DEFAULTS = ("stories42M", "smollm2")  # tried in this order when the user names no model
 LLAMA2_VOCAB = 32000
@@ -52,7 +54,7 @@ def choose(named: str | None) -> tuple[Path, str]:
         UserError: the named file does not exist, or no default has been fetched.
     """
     if named is not None:
-        for path in (Path(named), assets.home() / "ckpt" / named):
+        for path in (Path(named), places.home() / "ckpt" / named):
             if path.exists():
                 return path, "named by --pretrained-model-path"
         raise UserError(f"{named}: no such checkpoint; `python -m llamalab.assets list` shows what can be fetched")
@@ -102,7 +104,8 @@ def load(path: Path, dtype: torch.dtype = torch.float32, device: torch.device | 
         UserError: no tokenizer fits the model.
     """
     checkpoint = formats.load(path, dtype=dtype)
-    llama = Llama.from_weights(LlamaConfig(**checkpoint.config), checkpoint.weights).to(device)
+    config = course.get("config").LlamaConfig(**checkpoint.config)
+    llama = course.model("llama").from_weights(config, checkpoint.weights).to(device)
     tokenizer = _tokenizer(checkpoint.path, checkpoint.tokenizer, checkpoint.config["vocab_size"])
     return LoadedModel(llama, tokenizer, Path(path))
 
@@ -128,7 +131,7 @@ def _tokenizer(path: Path, source: str | Path | None, vocab_size: int) -> Tokeni
             )
     if source is None:
         raise UserError(f"{path} has {vocab_size} tokens, but no tokenizer of that size lies beside it")
-    tokenizer = Tokenizer(tokenizer_model=source)
+    tokenizer = course.get("tokenizer").Tokenizer(tokenizer_model=source)
     if tokenizer.n_words > vocab_size:
         raise UserError(f"{source} has {tokenizer.n_words} tokens, more than the {vocab_size} of {path}")
     return tokenizer

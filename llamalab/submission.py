@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamalab import places
 from llamalab.errors import UserError
 from llamalab.submission_files import (
     MAX_UNPACKED,
@@ -33,7 +34,7 @@ from llamalab.submission_files import (
     shown_text,
 )
 
-CHECKLIST = Path(__file__).resolve().parent.parent / "checklist.md"
+CHECKLIST = places.path("checklist.md")
 MAX_PYTHON = 500_000  # bytes; a syntax tree may take 900 times the memory of its source
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can state; a fixed one makes equal folders equal zips
 

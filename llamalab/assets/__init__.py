@@ -8,6 +8,6 @@
 """
 
 from llamalab.assets.manifest import Asset, AssetError, Manifest, load_manifest
-from llamalab.assets.store import Result, fetch, home, locate, verify
+from llamalab.assets.store import Result, fetch, locate, verify
 
-__all__ = ["Asset", "AssetError", "Manifest", "Result", "fetch", "home", "load_manifest", "locate", "verify"]
+__all__ = ["Asset", "AssetError", "Manifest", "Result", "fetch", "load_manifest", "locate", "verify"]

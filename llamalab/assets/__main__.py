@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llamalab.assets.manifest import BUILT_IN, AssetError, Manifest, load_manifest
-from llamalab.assets.store import Result, fetch, home, human, locate, verify
+from llamalab.assets.store import Result, fetch, human, locate, verify
+from llamalab.places import home
 
 EPILOG = """\
 examples:

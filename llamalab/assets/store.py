@@ -31,6 +31,7 @@ from llamalab.assets.transfer import (
     file_sha256,
     writing,
 )
+from llamalab.places import home
 
 STATE_FOLDER = ".llamalab"
 SLACK = 16_000_000  # bytes to leave free on the disk
@@ -66,12 +67,6 @@ class _Run:
     offline: bool
     force: bool
     dead: dict[str, str] = field(default_factory=dict)
-
-
-def home() -> Path:
-    """The folder assets land in: LLAMALAB_HOME, or the folder that holds the package."""
-    named = os.environ.get("LLAMALAB_HOME")
-    return Path(named).expanduser().absolute() if named else Path(__file__).resolve().parents[2]
 
 
 def locate(name: str, manifest: Manifest | None = None) -> Path | None:

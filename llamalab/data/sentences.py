@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from llamalab import assets
+from llamalab import assets, places
 from llamalab.data import movie_reviews
 from llamalab.errors import UserError
 
@@ -233,7 +233,7 @@ def _read(path: str | Path) -> bytes:
 
 def _remedy(file_name: str) -> str:
     """How to come by a data file of this name."""
-    here = assets.home() / "data" / file_name
+    here = places.home() / "data" / file_name
     if here.is_file():
         return f"a file of that name is {here}"
     for dataset in movie_reviews.SOURCES:
@@ -302,7 +302,7 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    out = options.out or assets.home() / "data"
+    out = options.out or places.home() / "data"
     record = movie_reviews.prepare(options.name, out, options.force)
     removed = record["removed"]
     for file, facts in record["files"].items():

@@ -38,19 +38,23 @@ import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from base_llama import KVCache
-from classifier import LlamaZeroShotClassifier
-from llama import Llama
+from llamalab import course
 from llamalab.data.sentences import UNKNOWN, Example, length_batches
 from llamalab.errors import UserError
 from llamalab.generation import left_pad
-from tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from base_llama import KVCache
+    from classifier import LlamaZeroShotClassifier
+    from llama import Llama
+    from tokenizer import Tokenizer
 
 CONTENT_FREE = Example(UNKNOWN, "")
 
@@ -189,7 +193,8 @@ class FullScoring:
         T = ids.shape[1] - self.given_up
         ids, mask = ids[:, :T].to(self.llama.device), attention_mask[:, :T].to(self.llama.device)
         B = ids.shape[0]
-        cache = KVCache(self.llama.config, B, T + self.longest_name - 1, self.llama.dtype, self.llama.device)
+        capacity = T + self.longest_name - 1
+        cache = course.get("base_llama").KVCache(self.llama.config, B, capacity, self.llama.dtype, self.llama.device)
         logits, _ = self.llama(ids, attention_mask=mask, cache=cache)
         first = F.log_softmax(logits[:, -1].float(), dim=-1)  # (B, V)
         scores = []

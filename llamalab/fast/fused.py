@@ -10,18 +10,21 @@ the figures, and what was tried besides.
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from base_llama import Context
-from config import LlamaConfig
-from llama import Llama
+from llamalab import course
 from llamalab.errors import UserError
 from llamalab.fast.packing import PACKERS, float16, orthogonal
 from llamalab.single_row import Float32
-from rope import rotations
+
+if TYPE_CHECKING:
+    from base_llama import Context
+    from config import LlamaConfig
+    from llama import Llama
 
 
 def fuse(llama: Llama, precision: str) -> Llama:
@@ -69,7 +72,7 @@ class FusedStack(nn.Module):
 
     def forward(self, x: torch.Tensor, context: Context | None = None) -> torch.Tensor:
         """(B, T, C) -> (B, T, C)."""
-        context = context or Context()
+        context = context or course.get("base_llama").Context()
         T, cache = x.shape[1], context.cache
         past = 0 if cache is None else cache.length
         mask, causal = context.mask, context.mask is None and self.config.causal and T > 1
@@ -87,7 +90,8 @@ class FusedStack(nn.Module):
         Queries and keys are rotated, values stay; attention's scale 1 / sqrt(D) is done on the queries here.
         """
         H, K, D = self.config.n_heads, self.config.n_kv_heads, self.config.head_dim
-        table = rotations(D, self.config.max_seq_len, self.config.rope_theta, torch.complex64, torch.device("cpu"))
+        size, theta = self.config.max_seq_len, self.config.rope_theta
+        table = course.get("rope").rotations(D, size, theta, torch.complex64, torch.device("cpu"))
         turns = table[None, :T] if context.positions is None else table[torch.atleast_2d(context.positions)]
         turns = turns.unsqueeze(2).repeat(1, 1, H + 2 * K, 1)
         turns[:, :, :H] *= D**-0.5

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rope import rotations
+from llamalab import course
 
 TOLERANCE = 1e-3  # of the largest hidden value; rounding in float32 gives 1e-5
 
@@ -71,8 +71,8 @@ def last_hidden(llama: nn.Module, tree: PrefixTree) -> torch.Tensor:
     """Run a causal model over a tree: hidden states of the rows' last tokens after the last norm, (B, C)."""
     config = llama.config
     dtype = torch.promote_types(llama.dtype, torch.float32).to_complex()
-    turns = rotations(config.head_dim, config.max_seq_len, config.rope_theta, dtype, llama.device)
-    turns = turns[tree.positions].unsqueeze(1)  # (N, 1, D/2)
+    table = course.get("rope").rotations(config.head_dim, config.max_seq_len, config.rope_theta, dtype, llama.device)
+    turns = table[tree.positions].unsqueeze(1)  # (N, 1, D/2)
     h = llama.tok_embeddings(tree.tokens)  # (N, C)
     for layer in llama.layers[:-1]:
         h = _after_attention(layer, h + _attend(layer, layer.attention_norm(h), turns, tree))

@@ -13,7 +13,9 @@ seconds for a real model. Every count and length is checked against the bytes th
 
 import mmap
 import struct
+import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,8 @@ MAX_NUMBERS = 1 << 24  # in one array
 MAX_NESTING = 4
 MAX_DIMENSIONS = 4
 
+CLOCK_TICK = 2_000_000_000  # nanoseconds; the coarsest clock of a file system
+
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -87,14 +91,27 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def read_header(path: str | Path) -> Header:
-    """Return the header of a GGUF file (versions 2 and 3, little endian); raises FormatError."""
+    """Return the header of a GGUF file (versions 2 and 3, little endian); raises FormatError.
+
+    The headers of the last files are kept, as long as those do not change: a run asks for the weights, the
+    tokenizer and the window in turn. So nobody may change what is returned.
+    """
     path = Path(path)
     with reading(path):
-        with open(regular_file(path), "rb") as file:
-            if not path.stat().st_size:
-                raise FormatError(f"{path}: the file is empty.")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _Reader(path, data).header()
+        status = regular_file(path).stat()
+        state = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        # What was written just now may be written again before the file's clock ticks.
+        settled = time.time_ns() - status.st_mtime_ns > CLOCK_TICK
+        return (_parsed if settled else _parsed.__wrapped__)(path, state)
+
+
+@lru_cache(maxsize=2)  # a source, and what it is converted to
+def _parsed(path: Path, state: tuple[int, ...]) -> Header:
+    with open(path, "rb") as file:
+        if not state[1]:
+            raise FormatError(f"{path}: the file is empty.")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Reader(path, data).header()
 
 
 class _Reader:

@@ -9,9 +9,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from llamalab import course
 from llamalab.errors import UserError
 from llamalab.files import write_tensors
-from lora import apply_lora, lora_layers
 
 FORMAT = "llamalab-adapter"
 
@@ -23,7 +23,7 @@ def save_adapter(model: nn.Module, path: str | Path) -> None:
         UserError: the model has no adapters.
         OSError: the file cannot be written; what was there then is as it was.
     """
-    layers = dict(lora_layers(model))
+    layers = dict(course.get("lora").lora_layers(model))
     if not layers:
         raise UserError(f"{path}: nothing to save, the model has no LoRA adapters")
     first = next(iter(layers.values()))
@@ -51,7 +51,8 @@ def load_adapter(model: nn.Module, path: str | Path) -> nn.Module:
         raise UserError(f"{path}: a safetensors file, but not an adapter saved by this project")
     try:
         settings = json.loads(metadata["settings"])
-        apply_lora(model, int(settings["rank"]), float(settings["alpha"]), [str(name) for name in settings["targets"]])
+        targets = [str(name) for name in settings["targets"]]
+        course.get("lora").apply_lora(model, int(settings["rank"]), float(settings["alpha"]), targets)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: its settings do not fit this model ({error})") from error
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from llamalab.formats.checkpoint import FormatError
@@ -37,20 +38,29 @@ def find_beside(path: Path, vocab_size: int) -> Path | None:
     return fitting.popitem()[1] if len(fitting) == 1 else None
 
 
-def count_llama2c_tokens(path: Path) -> int | None:
-    """Return how many tokens a llama2.c tokenizer.bin holds, or None when the file is not one.
+def llama2c_tokens(data: bytes) -> Iterator[tuple[float, bytes]]:
+    """Yield score and bytes of each token of a llama2.c tokenizer.bin; raises ValueError where the file lies.
 
     Layout: longest token length i32, then per token: score f32, length i32, bytes.
     """
-    data = _small_file(path)
     position, count = 4, 0
-    while position + 8 <= len(data):
-        length = struct.unpack_from("<i", data, position + 4)[0]
-        if length < 0:
-            return None
-        position += 8 + length
+    while position < len(data):
+        if position + 8 > len(data):
+            raise ValueError(f"the file ends inside token {count}")
+        score, length = struct.unpack_from("<fi", data, position)
+        start, position = position + 8, position + 8 + length
+        if length < 0 or position > len(data):
+            raise ValueError(f"token {count} claims {length} bytes, more than the file holds")
+        yield score, data[start:position]
         count += 1
-    return count if position == len(data) else None
+
+
+def count_llama2c_tokens(path: Path) -> int | None:
+    """Return how many tokens a llama2.c tokenizer.bin holds, or None when the file is not one."""
+    try:
+        return sum(1 for _ in llama2c_tokens(_small_file(path)))
+    except ValueError:
+        return None
 
 
 def count_pieces(path: Path) -> int | None:

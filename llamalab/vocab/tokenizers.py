@@ -1,8 +1,8 @@
 """Vocabularies out of files: the back ends behind tokenizer.Tokenizer.
 
-    sentencepiece .model             SentencePieceVocabulary, by the sentencepiece library
-    llama2.c tokenizer.bin           ScoredVocabulary, own code
-    GGUF, tokenizer model "llama"    ScoredVocabulary
+    sentencepiece .model             PieceVocabulary, by the sentencepiece library
+    llama2.c tokenizer.bin           PieceVocabulary
+    GGUF, tokenizer model "llama"    PieceVocabulary
     GGUF, tokenizer model "gpt2"     LibraryVocabulary, by the tokenizers library
     tokenizer.json                   LibraryVocabulary
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llamalab.formats import FormatError
-from llamalab.vocab.scored_bpe import ScoredVocabulary, read_llama2c
+from llamalab.vocab.pieces import read_llama2c, read_sentencepiece, scored_pieces
 from llamalab.vocab.vocabulary import (
     BEGIN_NAMES,
     BYTE_PIECE,
@@ -47,10 +47,6 @@ PRE_TOKENIZERS: dict[str, tuple[str | None, bool, bool]] = {
     "llama-bpe": (LLAMA3_WORDS, False, False),
     "qwen2": (QWEN2_WORDS, False, True),
 }
-
-
-# Fields of a sentencepiece model that come after its pieces (sentencepiece_model.proto, ModelProto).
-TRAINER, NORMALIZER = 2, 3
 
 
 def open_vocabulary(path: str | Path) -> Vocabulary:
@@ -84,83 +80,6 @@ def find_vocabulary(path: Path) -> Path:
     if not path.is_file():
         raise FormatError(f"{path}: not a regular file.")
     return path
-
-
-class SentencePieceVocabulary(Vocabulary):
-    """A sentencepiece model, by the sentencepiece library."""
-
-    utf8_errors = PER_BYTE
-
-    def __init__(self, path: Path, data: bytes):
-        import sentencepiece
-
-        try:
-            processor = sentencepiece.SentencePieceProcessor(model_proto=data)
-        except (RuntimeError, ValueError) as error:
-            raise FormatError(f"{path}: not a sentencepiece model (corrupt, or another format).") from error
-        super().__init__(path, processor.get_piece_size())
-        if not self.size:
-            raise self.fail("a sentencepiece model without pieces")
-        self.processor = processor
-        self.bos_id, self.eos_id, self.unk_id = processor.bos_id(), processor.eos_id(), processor.unk_id()
-        self.add_bos = self.bos_id >= 0
-        self.pad_id = processor.pad_id()
-        if self.pad_id < 0:  # it cannot be embedded; the byte 0 can, and stands in no text
-            self.pad_id = processor.piece_to_id("<0x00>")
-        self.control = {processor.id_to_piece(i): i for i in range(self.size) if processor.is_control(i)}
-        self.set_eos_ids()
-        self.strips_space = processor.normalize("a").startswith(SPACE)
-        self.strips_all_spaces = processor.normalize("a  b").endswith(f"a{SPACE}b")
-        self.unknown_text = processor.decode([self.unk_id]).encode()
-
-    def encode(self, text: str) -> list[int]:
-        return self.processor.encode(text)
-
-    def token(self, token_id: int) -> tuple[bytes, bool]:
-        if self.processor.is_control(token_id):
-            return b"", False
-        if token_id == self.unk_id:
-            return self.unknown_text, False
-        piece = self.processor.id_to_piece(token_id)
-        if self.processor.is_byte(token_id):
-            return bytes([int(piece[3:5], 16)]), True
-        return piece.replace(SPACE, " ").encode(), False
-
-
-def message_fields(data: bytes) -> set[int]:
-    """Return the numbers of a protobuf message's own fields, all of which have a length in sentencepiece models.
-
-    The library takes a file that ends between two fields for a whole one with fewer pieces.
-    """
-    position, fields = 0, set()
-
-    def number() -> int:
-        nonlocal position
-        value = shift = 0
-        while True:
-            byte = data[position]
-            value, shift, position = value | (byte & 127) << shift, shift + 7, position + 1
-            if byte < 128:
-                return value
-
-    try:
-        while position < len(data):
-            fields.add(number() >> 3)
-            length = number()
-            position += length
-    except IndexError:  # not a message of that kind; the library has judged it already
-        pass
-    return fields
-
-
-def read_sentencepiece(path: Path) -> Vocabulary:
-    """Read a sentencepiece .model, and the chat template that stands beside it, if any."""
-    data = read_bytes(path)
-    vocabulary = SentencePieceVocabulary(path, data)
-    if not {TRAINER, NORMALIZER} <= message_fields(data):
-        raise vocabulary.fail("the file ends after some of its pieces (truncated)")
-    vocabulary.chat_template = chat_template(path.parent, read_json(path.parent / "tokenizer_config.json"))
-    return vocabulary
 
 
 class LibraryVocabulary(Vocabulary):
@@ -262,9 +181,7 @@ def read_gguf(path: Path) -> Vocabulary:
     readers = {"llama": scored_from_gguf, "gpt2": byte_level_from_gguf}
     model = str(metadata.get("tokenizer.ggml.model"))
     if model not in readers:
-        raise FormatError(
-            f"{path}: the tokenizer model {model!r} is not supported (only {' and '.join(readers)})."
-        )
+        raise FormatError(f"{path}: the tokenizer model {model!r} is not supported (only {' and '.join(readers)}).")
     vocabulary = readers[model](path, metadata)
     vocabulary.set_eos_ids(gguf_id(path, metadata, name) for name in ("eot", "eom"))
     template = metadata.get("tokenizer.chat_template")
@@ -302,11 +219,10 @@ def gguf_id(path: Path, metadata: Mapping[str, Any], name: str) -> int:
 
 def scored_from_gguf(path: Path, metadata: Mapping[str, Any]) -> Vocabulary:
     """A vocabulary taken over from sentencepiece: pieces, scores and types."""
-    pieces = [piece.replace(SPACE, " ") for piece in metadata["tokenizer.ggml.tokens"]]
     scores = gguf_numbers(path, metadata, "scores", 0.0)
     types = gguf_numbers(path, metadata, "token_type", NORMAL)
     prefix = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
-    vocabulary = ScoredVocabulary(path, pieces, scores, types, prefix)
+    vocabulary = scored_pieces(path, metadata["tokenizer.ggml.tokens"], scores, types, prefix)
     bos_id, eos_id, pad_id = (gguf_id(path, metadata, name) for name in ("bos", "eos", "padding"))
     vocabulary.bos_id = bos_id if bos_id >= 0 else vocabulary.first_control(BEGIN_NAMES)
     vocabulary.eos_id = eos_id if eos_id >= 0 else vocabulary.first_control(END_NAMES)
@@ -330,9 +246,7 @@ def byte_level_from_gguf(path: Path, metadata: Mapping[str, Any]) -> Vocabulary:
         raise FormatError(f"{path}: a merge is not two tokens, with a space between them, that make a third.")
     pre = str(metadata.get("tokenizer.ggml.pre", "default"))
     if pre not in PRE_TOKENIZERS:
-        raise FormatError(
-            f"{path}: the pre-tokenizer {pre!r} is not supported (only {', '.join(PRE_TOKENIZERS)})."
-        )
+        raise FormatError(f"{path}: the pre-tokenizer {pre!r} is not supported (only {', '.join(PRE_TOKENIZERS)}).")
     # A word that is a token as a whole needs no merges in a Llama 3 vocabulary.
     model = models.BPE(vocab=ids, merges=merges, ignore_merges=pre == "llama-bpe")
     library = tokenizers.Tokenizer(model)

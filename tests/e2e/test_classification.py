@@ -68,6 +68,7 @@ def run(folder, tmp_path, monkeypatch, capsys):
 
     def run(option: str, *more: str, cwd: Path = tmp_path) -> Result:
         monkeypatch.chdir(cwd)
+        monkeypatch.setenv("LLAMALAB_HOME", str(tmp_path))  # where runs/ is
         capsys.readouterr()
         try:
             returncode = run_llama.main(arguments(folder, option, *more)[2:])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -10,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from llamalab import formats
+from llamalab import classification, formats, models
+from llamalab.formats import gguf_header
 from llamalab.formats.gguf_blocks import FAST, dequantize
 from llamalab.formats.gguf_header import TENSOR_TYPES, read_header, read_metadata
 from tests.unit.test_formats_round_trips import assert_same, tiny
+from tokenizer import Tokenizer
 
 GGUF = gguf.GGUFValueType
 
@@ -194,6 +199,44 @@ def test_a_vocabulary_is_found_and_travels_through_other_formats(tmp_path):
         assert {key: metadata[key] for key in VOCABULARY} == VOCABULARY
     assert read_header(tmp_path / "native" / "tokenizer.gguf").tensors == {}
     assert_same(formats.load(tmp_path / "back.gguf"), checkpoint)
+
+
+@pytest.fixture
+def parsed(monkeypatch) -> list[Path]:
+    """Every GGUF file whose header is parsed, in order."""
+    files, parse = [], gguf_header._Reader.header
+    monkeypatch.setattr(gguf_header._Reader, "header", lambda self: files.append(self.path) or parse(self))
+    gguf_header._parsed.cache_clear()
+    return files
+
+
+def last_changed(path: Path, seconds_ago: float) -> None:
+    when = time.time_ns() - int(seconds_ago * 1e9)
+    os.utime(path, ns=(when, when))
+
+
+def test_a_finetuning_run_parses_a_gguf_header_once(files, tmp_path, parsed):
+    path, vocabulary = tmp_path / "m.gguf", files["gguf-gpt2"]
+    size = Tokenizer(tokenizer_model=vocabulary).n_words
+    formats.save(replace(tiny(vocab_size=size), tokenizer=vocabulary), path)
+    last_changed(path, seconds_ago=5)
+    parsed.clear()
+    models.open_tokenizer(path)
+    classification._window(path)
+    models.load(path)
+    assert parsed == [path]
+
+
+def test_a_gguf_file_that_changes_is_parsed_again(tmp_path, parsed):
+    path = tmp_path / "m.gguf"
+    for seconds, theta in (5, 1e4), (4, 2e4), (3, 3e4):
+        write_model(path, {"llama.rope.freq_base": theta})  # of the same size each time
+        last_changed(path, seconds)
+        assert formats.load(path).config["rope_theta"] == theta
+    write_model(path, {"llama.rope.freq_base": 4e4})
+    parsed.clear()
+    assert formats.inspect(path)["config"] == formats.inspect(path)["config"]
+    assert len(parsed) == 2  # written a moment ago: the same time may still be given to another content
 
 
 def test_loading_leaves_the_number_of_threads_as_it_was(tmp_path):

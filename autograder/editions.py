@@ -14,7 +14,7 @@ from llamalab.errors import UserError
 
 FIELDS = {
     *("title", "files", "student_files", "student_tree", "provided_files", "command_files", "also_todo"),
-    *("components", "forbidden", "options", "checklist", "assets", "smoke", "models"),
+    *("components", "forbidden", "options", "checklist", "smoke", "models"),
 }
 COMPONENT_FIELDS = {"points", "regions", "needs", "forbidden_calls", "options"}
 Options = Mapping[str, Any]
@@ -55,6 +55,7 @@ class Edition:
         components: in the order of the table.
         forbidden_imports: modules that a submission may not import.
         forbidden_cost: share of a component's marks that a forbidden import or call costs.
+        checklist: what a complete submission contains, seen from the course's folder; empty for none.
         smoke: commands that must run in a handout whose solutions were put back.
     """
 
@@ -70,6 +71,7 @@ class Edition:
     also_todo: tuple[str, ...] = ()
     forbidden_imports: tuple[str, ...] = ()
     forbidden_cost: float = 1.0
+    checklist: str = ""
     smoke: tuple[str, ...] = ()
 
     @property
@@ -181,6 +183,7 @@ def read(path: Path) -> Edition:
         also_todo=names(fields, "also_todo"),
         forbidden_imports=names(forbidden, "imports"),
         forbidden_cost=float(cost),
+        checklist=str(fields.get("checklist", "")),
         smoke=names(fields, "smoke"),
     )
 

@@ -21,11 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llamalab import places
+
 if TYPE_CHECKING:
     from autograder.editions import Component, Edition
 
-CODE = Path(__file__).resolve().parent.parent  # the folder of ``autograder`` and ``llamalab``
-PROJECT = CODE if (CODE / "courses").is_dir() else CODE / "llamalab" / "project"  # the latter in a wheel
+CODE, PROJECT = places.PACKAGES, places.root()  # the folders of the packages, and of everything else
 COURSES = PROJECT / "courses"
 HANDOUT = PROJECT / ".handout"  # lists a handout's files; only a handout has it
 

@@ -18,7 +18,7 @@ from autograder.instructor.regions import Region
 from llamalab.errors import UserError
 
 TEXTS = "handout"  # the folder of a course's texts for its handouts; each is a template
-PROJECT_FILES = ("setup.sh", "requirements.txt", "pyproject.toml", "checklist.md", "LICENSE", ".gitignore")
+PROJECT_FILES = ("setup.sh", "requirements.txt", "pyproject.toml", "LICENSE", ".gitignore")
 DONE_WITHOUT = (f"llamalab/{trust.FAST}/", "autograder/instructor/", "autograder/classroom/")
 MANIFEST = ".handout"  # every file and its sha256; also the sign that a release wrote a folder
 
@@ -91,6 +91,8 @@ def _copied(edition: Edition) -> trust.Files:
     trees = [path for pattern in edition.student_tree for path in sorted(edition.files.glob(pattern))]
     paths = [*(edition.files / name for name in names), *trees]
     own = {path.relative_to(edition.files).as_posix(): path for path in paths}
+    if edition.checklist:
+        own["checklist.md"] = edition.course / edition.checklist
     return {**{name: trust.PROJECT / name for name in PROJECT_FILES}, **trust.of_handout(edition), **own}
 
 
@@ -189,8 +191,12 @@ def _check_imports(edition: Edition, files: Mapping[str, bytes]) -> None:
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of everything that may be a module."""
+    """Line and dotted name of everything that may be a module when the file runs."""
+    annotations = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    unrun = {id(node) for block in annotations for each in block.body for node in ast.walk(each)}
     for node in ast.walk(tree):
+        if id(node) in unrun:
+            continue
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -159,7 +159,7 @@ ADAPTERS = {
 }
 
 CASES = {
-    "merges": '''
+    "merges": """
         import random
 
 
@@ -167,8 +167,8 @@ CASES = {
             draw = random.Random(seed)
             words = ["".join(draw.choices("abcde", k=draw.randint(2, 6))) for _ in range(200)]
             return {"many": {"text": " ".join(words), "count": 8}, "few": {"text": "low low lower", "count": 2}}
-    ''',
-    "block": '''
+    """,
+    "block": """
         import torch
 
         from autograder.instructor.contract import normal
@@ -177,23 +177,23 @@ CASES = {
         def cases(seed, options):
             generator = torch.Generator().manual_seed(seed)
             return {"rows": {"x": normal(generator, 5, 3), "weight": normal(generator, 3, 3)}}
-    ''',
-    "lab": '''
+    """,
+    "lab": """
         def cases(seed, options):
             vocabulary = {3: b"th", 1: b"he", 2: b"th", 259: bytes([seed % 256, 255])}
             return {"ids": {"vocabulary": vocabulary, "pieces": [b"th", b"he", b"none", vocabulary[259]]}}
-    ''',
-    "speed": '''
+    """,
+    "speed": """
         from autograder.instructor.contract import Case
 
 
         def cases(seed, options):
             return {"long": Case({"text": " ".join(f"word{seed}x{number}" for number in range(3000))}, cpu=1.0)}
-    ''',
+    """,
 }
 
 ORACLES = {
-    "merges": '''
+    "merges": """
         import re
         from collections import Counter
 
@@ -203,24 +203,24 @@ ORACLES = {
             pairs = Counter(pair for word in words for pair in zip(word, word[1:]))
             best = sorted(pairs.items(), key=lambda item: (-item[1], tuple(-byte for byte in item[0])))
             return {"right": {"pairs": [(bytes([a]), bytes([b])) for (a, b), _ in best[: inputs["count"]]]}}
-    ''',
-    "block": '''
+    """,
+    "block": """
         def expected(inputs, options):
             output = ((inputs["x"].double() / 2) @ inputs["weight"].double().T / 2).float()
             return {"right": {"output": output, "parameters": 1}}
-    ''',
-    "lab": '''
+    """,
+    "lab": """
         def expected(inputs, options):
             found = {piece: number for number, piece in sorted(inputs["vocabulary"].items(), reverse=True)}
             return {"right": {"ids": [found.get(piece, -1) for piece in inputs["pieces"]]}}
-    ''',
-    "speed": '''
+    """,
+    "speed": """
         from ..merges.oracle import expected as pairs
 
 
         def expected(inputs, options):
             return pairs({**inputs, "count": 3}, options)
-    ''',
+    """,
 }
 
 TESTS = {
@@ -293,7 +293,7 @@ TESTS = {
 }
 
 MISTAKES = {
-    "merges": '''
+    "merges": """
         from autograder.instructor.contract import Edit, Mistake
 
         BANK = [
@@ -314,20 +314,20 @@ MISTAKES = {
                 only={"ties": "greater"},
             ),
         ]
-    ''',
-    "block": '''
+    """,
+    "block": """
         from autograder.instructor.contract import Edit, Mistake
 
         BANK = [
             Mistake("a_bias", "a linear layer with a bias", "bias=False", [Edit("block", ", bias=False", "")]),
         ]
-    ''',
-    "lab": '''
+    """,
+    "lab": """
         from autograder.instructor.contract import Edit, Mistake
 
         BANK = [Mistake("largest", "the largest id", "Of several ids the smallest counts", [Edit("lab", "min(", "max(")])]
-    ''',
-    "speed": '''
+    """,
+    "speed": """
         from autograder.instructor.contract import Edit, Mistake
 
         BANK = [
@@ -338,11 +338,11 @@ MISTAKES = {
                 [Edit("merges2", "    data = word", "    sum(i * i for i in range(20000))\\n    data = word")],
             ),
         ]
-    ''',
+    """,
 }
 
 ALTERNATIVE = {
-    "merges": '''
+    "merges": """
         from autograder.instructor.contract import Alternative, Edit
 
         BANK = [
@@ -352,13 +352,13 @@ ALTERNATIVE = {
                       "ordered = [p for p, _ in sorted(pairs.items(), key=lambda item: item[::-1])[::-1]]")],
             )
         ]
-    ''',
-    "block": '''
+    """,
+    "block": """
         from autograder.instructor.contract import Alternative, Edit
 
         BANK = [Alternative("after", [Edit("block", "self.first, self.second = Norm(dim), Norm(dim)",
                                            "self.second = Norm(dim)\\nself.first = Norm(dim=dim)")])]
-    ''',
+    """,
     "lab": "BANK = []\n",
     "speed": "BANK = []\n",
 }
@@ -383,10 +383,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from pairs import most_frequent_pairs
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from pairs import most_frequent_pairs
 
-print(most_frequent_pairs(" ".join(sys.argv[1:]), 1))
+    print(most_frequent_pairs(" ".join(sys.argv[1:]), 1))
 """
 README = "# {{ edition.title }}\n\n{% for name in edition.components %}\n- {{ name }}\n{% endfor %}\n"
 

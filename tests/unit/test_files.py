@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import stat
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from llamalab import files
 from llamalab.errors import UserError
 
+ROOT = Path(__file__).parents[2]
 BUSY = "somebody else has it; wait for them"
 
 
@@ -124,24 +126,15 @@ def test_text_keeps_its_line_ends_and_tensors_their_values(tmp_path):
 # --- locks ------------------------------------------------------------------------------------------------------------
 
 
-def hold(path, held, done):
-    """Take the lock in a process of its own."""
-    with files.locked(path, BUSY):
-        held.set()
-        done.wait(60)
-
-
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that has the lock, and the event that makes it let go."""
-    context = multiprocessing.get_context("spawn")
-    held, done = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(tmp_path / "lock", held, done))
-    process.start()
-    assert held.wait(60)
-    yield process, done
-    done.set()
-    process.join()
+    """Another process that has the lock, until its input ends."""
+    code = "import sys; from llamalab import files\n"
+    code += "with files.locked(sys.argv[1], ''): print(flush=True), sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        yield process
 
 
 def test_a_second_one_is_told_in_one_sentence(tmp_path, holder):
@@ -150,15 +143,14 @@ def test_a_second_one_is_told_in_one_sentence(tmp_path, holder):
 
 
 def test_the_lock_goes_when_its_process_is_killed(tmp_path, holder):
-    process, _ = holder
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    holder.kill()
+    holder.wait()
     with files.locked(tmp_path / "lock", BUSY) as held:
         assert held
 
 
 def test_who_waits_says_so_and_gets_it(tmp_path, holder, capsys):
-    threading.Timer(0.3, holder[1].set).start()
+    threading.Timer(0.3, holder.stdin.close).start()
     with files.locked(tmp_path / "lock", BUSY, wait=True) as held:
         assert held
     assert capsys.readouterr().err == f"{BUSY}\n"

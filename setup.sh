@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv beside this file, installs the pinned packages and fetches the default assets. See --help.
+# Makes .venv beside this file, installs the pinned packages and this project, fetches default assets. See --help.
 set -euo pipefail
 unset CDPATH PYTHONHOME PYTHONPATH
 export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -18,8 +18,9 @@ usage() {
     cat <<'HELP'
 usage: bash setup.sh [--mirror DIR] [--offline] [--python PATH] [--no-model] [--minimal] [--help]
 
-Makes .venv beside this file, installs the pinned packages, fetches the default assets and prints what is
-here and what is not. Run it again whenever you like: what is done is left alone, what is broken is repaired.
+Makes .venv beside this file, installs the pinned packages and the commands llamalab and autograder, fetches
+the default assets and prints what is here and what is not. Run it again whenever you like: what is done is
+left alone, what is broken is repaired.
 
   --mirror DIR    look for assets, and for wheels (*.whl) in DIR itself, in a folder before the network
   --offline       use no network; packages then come from DIR, PIP_FIND_LINKS or what is installed already
@@ -218,6 +219,37 @@ install_packages() {
     rm -f "$MARK" "$VENV/pip.err"
 }
 
+# Whether .venv has this project from this folder, in editable mode and with the commands of today.
+project_is_installed() {
+    "$(venv_python)" -P - "$ROOT" <<'PYTHON'
+import json
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+root = Path(sys.argv[1])
+project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+try:
+    found = distribution(project["name"])
+except PackageNotFoundError:
+    sys.exit(1)
+origin = json.loads(found.read_text("direct_url.json") or "{}")
+commands = {command.name: command.value for command in found.entry_points if command.group == "console_scripts"}
+as_wanted = origin.get("url") == root.as_uri() and origin.get("dir_info") == {"editable": True}
+sys.exit(not (as_wanted and found.version == project["version"] and commands == project["scripts"]))
+PYTHON
+}
+
+# The packages llamalab and autograder become importable from everywhere, and nothing else that lies in this folder.
+install_project() {
+    if project_is_installed; then return; fi
+    # Built with the setuptools that torch has brought along, so that no index is asked.
+    "$(venv_python)" -P -m pip install --quiet --log "$LOG" --no-deps --no-build-isolation --no-index \
+        --editable "$ROOT" 2>"$VENV/pip.err" || die "pip could not install the project in $ROOT itself (log: $LOG)"
+    rm -f "$VENV/pip.err"
+}
+
 explain_pip() {
     local reason
     reason=$(grep -E '^ERROR: ' "$VENV/pip.err" | tail -n 1 | sed 's/^ERROR: //' || true)
@@ -251,6 +283,7 @@ main() {
     take_lock
     make_venv
     install_packages
+    install_project
     fetch_assets
     local python
     python=$(venv_python)

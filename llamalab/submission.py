@@ -19,8 +19,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamalab import places
-from llamalab.errors import UserError
+from llamalab import command, places, text
+from llamalab.errors import Misuse, UserError
+from llamalab.files import write_bytes
 from llamalab.submission_files import (
     MAX_UNPACKED,
     MAX_ZIP,
@@ -28,10 +29,8 @@ from llamalab.submission_files import (
     NAME_RULE,
     UNREADABLE,
     Entry,
-    Misuse,
     open_submission,
     open_zip,
-    shown_text,
 )
 
 CHECKLIST = places.path("checklist.md")
@@ -112,7 +111,7 @@ def _judge(name: str, entry: Entry | None) -> Finding:
     try:
         content = entry.read()
     except UNREADABLE as error:
-        return Finding(name, "wrong", entry.size, f"cannot be read: {shown_text(str(error))}")
+        return Finding(name, "wrong", entry.size, f"cannot be read: {text.line(str(error))}")
     if not content.strip():
         return Finding(name, "empty", entry.size, remedy)
     problem = None
@@ -132,9 +131,9 @@ def _python_problem(name: str, source: bytes) -> str | None:
             warnings.simplefilter("ignore")
             ast.parse(source, name)
     except SyntaxError as error:
-        return f"{name}, line {error.lineno or 1}: {shown_text(error.msg)}"
+        return f"{name}, line {error.lineno or 1}: {text.line(error.msg)}"
     except (ValueError, LookupError, RecursionError, MemoryError) as error:
-        return f"{name} does not parse: {shown_text(str(error)) or 'it is nested too deeply'}"
+        return f"{name} does not parse: {text.line(str(error)) or 'it is nested too deeply'}"
     return None
 
 
@@ -150,7 +149,7 @@ def _prediction_problem(name: str, content: bytes) -> str | None:
             return f"{name}, line {number} is not UTF-8 text"
         if not PREDICTION.fullmatch(line):
             return (
-                f"{name}, line {number} is not `label ||| sentence` with a number as label: {shown_text(line[:40])!r}"
+                f"{name}, line {number} is not `label ||| sentence` with a number as label: {text.line(line[:40])!r}"
             )
     return None
 
@@ -163,16 +162,16 @@ def collect(folder: Path, names: Iterable[str]) -> dict[str, Entry]:
         UserError: a name is a folder, or a link that leads nowhere or elsewhere; or the files are far too large.
     """
     if not folder.is_dir():
-        raise Misuse(f"--folder {shown_text(str(folder))}: no such folder")
+        raise Misuse(f"--folder {text.line(str(folder))}: no such folder")
     root, entries = folder.resolve(), {}
     for name in names:
         path = root / name
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
-            raise UserError(f"{shown_text(str(folder))}: {name} is a link out of the folder; put the file itself there")
+            raise UserError(f"{text.line(str(folder))}: {name} is a link out of the folder; put the file itself there")
         if path.is_file():
             entries[name] = Entry(path.stat().st_size, path.read_bytes)
         elif path.is_symlink() or path.exists():
-            raise UserError(f"{shown_text(str(folder))}: {name} is not a regular file; put the file itself there")
+            raise UserError(f"{text.line(str(folder))}: {name} is not a regular file; put the file itself there")
     sizes = {name: entry.size for name, entry in entries.items()}
     if sum(sizes.values()) > MAX_UNPACKED:
         raise UserError(f"the files have more than {MAX_UNPACKED} bytes together; the largest: {_largest(sizes)}")
@@ -209,23 +208,11 @@ def _largest(sizes: dict[str, int]) -> str:
     return ", ".join(f"{name} ({sizes[name]} bytes)" for name in first)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write beside ``path`` and move into place, so that a failure leaves ``path`` as it was."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def _make(options: argparse.Namespace) -> int:
     if not NAME.fullmatch(options.name):
-        raise Misuse(f"NAME {shown_text(options.name)!r} is not like {NAME_RULE}")
+        raise Misuse(f"NAME {text.line(options.name)!r} is not like {NAME_RULE}")
     if not options.out.is_dir():
-        raise Misuse(f"--out {shown_text(str(options.out))}: no such folder")
+        raise Misuse(f"--out {text.line(str(options.out))}: no such folder")
     sections = required_files()
     names = [name for group in sections.values() for name in group]
     entries = collect(options.folder, names)
@@ -236,14 +223,14 @@ def _make(options: argparse.Namespace) -> int:
         raise UserError(f"{_summary(findings)}; nothing was written (--partial packs what is there)")
     there = {finding.name: entries[finding.name] for finding in findings if finding.state in ("ok", "wrong")}
     if not there:
-        raise UserError(f"{shown_text(str(options.folder))} has none of the files of {CHECKLIST.name}")
+        raise UserError(f"{text.line(str(options.folder))} has none of the files of {CHECKLIST.name}")
     content = pack(options.name, there)
     target = options.out / f"{options.name}.zip"
-    _write(target, content)
+    write_bytes(target, content)
     _report(sections, findings)
     total = sum(entry.size for entry in there.values())
     print(
-        f"\n{shown_text(str(target))}: {len(there)} files, {total} bytes, packed {len(content)}; {_summary(findings)}"
+        f"\n{text.line(str(target))}: {len(there)} files, {total} bytes, packed {len(content)}; {_summary(findings)}"
     )
     return 0
 
@@ -261,7 +248,7 @@ def _check(options: argparse.Namespace) -> int:
     if extras:
         print("\nWarnings")
         _table([Finding(name, "extra", entries[name].size, "not part of a submission") for name in extras])
-    print(f"\n{shown_text(str(path))}: {_summary(findings)}")
+    print(f"\n{text.line(str(path))}: {_summary(findings)}")
     return 0 if all(finding.state == "ok" for finding in findings) else 1
 
 
@@ -274,11 +261,11 @@ def _report(sections: dict[str, list[str]], findings: list[Finding]) -> None:
 
 def _table(findings: list[Finding]) -> None:
     """One line a file: state, bytes, name, remark."""
-    width = max(len(shown_text(finding.name)) for finding in findings)
+    width = max(len(text.line(finding.name)) for finding in findings)
     for finding in findings:
         size = "-" if finding.size is None else finding.size
         note = finding.note if finding.name.isascii() else f"{finding.note}, written {ascii(finding.name)}"
-        print(f"{finding.state:<8}{size:>9}  {shown_text(finding.name):<{width}}  {note}".rstrip())
+        print(f"{finding.state:<8}{size:>9}  {text.line(finding.name):<{width}}  {note}".rstrip())
 
 
 def _summary(findings: list[Finding]) -> str:
@@ -290,37 +277,14 @@ def _summary(findings: list[Finding]) -> str:
     return f"not complete: {', '.join(counts)} of {len(findings)} files"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m llamalab.submission") -> int:
     """Run one command; returns its exit status."""
-    options = _parser().parse_args(argv)
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name the terminal cannot show must not end the report
-    try:
-        try:
-            status = options.run(options)
-        except UserError as error:
-            sys.stdout.flush()
-            print(f"llamalab.submission: {error}", file=sys.stderr)
-            status = 2 if isinstance(error, Misuse) else 1
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        print(f"llamalab.submission: {shown_text(str(error))}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nllamalab.submission: interrupted; nothing half-written is kept", file=sys.stderr)
-        return 130
+    return command.run(_parser(prog), argv, failed=1)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m llamalab.submission",
-        description="Pack a course submission, and check one: the files that checklist.md lists, in one zip.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser(prog: str) -> argparse.ArgumentParser:
+    about = "Pack a course submission, and check one: the files that checklist.md lists, in one zip."
+    parser = command.parser(prog, about, EXAMPLES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     make = commands.add_parser("make", help="write NAME.zip", description="Write NAME.zip with one top folder NAME.")
     make.add_argument("name", metavar="NAME", help="SURNAME1_SURNAME2: letters, digits, _ and -")

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamalab.errors import UserError
+from llamalab import text
+from llamalab.errors import Misuse, UserError
 
 MAX_ZIP = 10_000_000  # bytes; the course's own limit
 MAX_UNPACKED = 50_000_000  # bytes
@@ -27,10 +28,6 @@ NAME_RULE = "SURNAME1_SURNAME2: at most 100 of the letters A to Z and a to z, di
 
 # What zipfile and zlib raise on damaged bytes, and the system on a file that cannot be read.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, OverflowError, RuntimeError)
-
-
-class Misuse(UserError):
-    """A request that makes no sense, whatever the files are like."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +51,10 @@ def open_submission(path: Path) -> dict[str, Entry]:
     if path.is_dir():
         return _open_folder(path)
     if not path.exists():
-        raise Misuse(f"{shown_text(str(path))}: no such file or folder; `make NAME` writes NAME.zip")
+        raise Misuse(f"{text.line(str(path))}: no such file or folder; `make NAME` writes NAME.zip")
     if not path.is_file():
-        raise Misuse(f"{shown_text(str(path))} is neither a zip nor a folder")
-    shown, size = shown_text(str(path)), path.stat().st_size
+        raise Misuse(f"{text.line(str(path))} is neither a zip nor a folder")
+    shown, size = text.line(str(path)), path.stat().st_size
     if size >= MAX_ZIP:
         raise UserError(f"{shown} has {size} bytes; a submission has less than {MAX_ZIP}")
     return open_zip(io.BytesIO(path.read_bytes()), shown)
@@ -79,7 +76,7 @@ def open_zip(file: io.BytesIO, shown: str) -> dict[str, Entry]:
         if not problem and key in seen:
             problem = "appears twice (names that differ only in case count as one)"
         if problem:
-            raise UserError(f"{shown}: the entry {shown_text(info.orig_filename)!r} {problem}; nothing was unpacked")
+            raise UserError(f"{shown}: the entry {text.line(info.orig_filename)!r} {problem}; nothing was unpacked")
         seen.add(key)
     _refuse_large(shown, sum(info.file_size for info in infos))
     files = [info for info in infos if not info.is_dir()]
@@ -124,10 +121,10 @@ def _refuse_large(shown: str, size: int) -> None:
 def _refuse_tops(shown: str, infos: list[zipfile.ZipInfo], files: list[zipfile.ZipInfo]) -> None:
     loose = [info.filename for info in files if "/" not in info.filename]
     if loose:
-        raise UserError(f"{shown}: {shown_text(loose[0])!r} lies outside a folder; one top folder holds all the files")
+        raise UserError(f"{shown}: {text.line(loose[0])!r} lies outside a folder; one top folder holds all the files")
     tops = sorted({info.filename.split("/")[0] for info in infos})
     if len(tops) != 1:
-        named = f" ({', '.join(shown_text(top) for top in tops[:5])})" if tops else ""
+        named = f" ({', '.join(text.line(top) for top in tops[:5])})" if tops else ""
         raise UserError(f"{shown} has {len(tops)} top folders{named}; a submission has exactly one")
     refuse_name(tops[0], f"{shown}: the top folder", UserError)
 
@@ -135,11 +132,11 @@ def _refuse_tops(shown: str, infos: list[zipfile.ZipInfo], files: list[zipfile.Z
 def refuse_name(name: str, what: str, error: type[UserError]) -> None:
     """Raise ``error`` unless the name follows the rule for top folders."""
     if not NAME.fullmatch(name):
-        raise error(f"{what} is named {shown_text(name)!r}, not like {NAME_RULE}")
+        raise error(f"{what} is named {text.line(name)!r}, not like {NAME_RULE}")
 
 
 def _open_folder(folder: Path) -> dict[str, Entry]:
-    shown, root = shown_text(str(folder)), folder.resolve()
+    shown, root = text.line(str(folder)), folder.resolve()
     refuse_name(root.name, f"{shown}: the folder", UserError)
     entries: dict[str, Entry] = {}
     count = total = 0
@@ -153,13 +150,13 @@ def _open_folder(folder: Path) -> dict[str, Entry]:
             status = path.lstat()
             if stat.S_ISLNK(status.st_mode):
                 raise UserError(
-                    f"{shown}: the entry {shown_text(inner)!r} is a link; put the file there or leave it out"
+                    f"{shown}: the entry {text.line(inner)!r} is a link; put the file there or leave it out"
                 )
             if stat.S_ISREG(status.st_mode):
                 total += status.st_size
                 entries[inner] = Entry(status.st_size, path.read_bytes)
             elif not stat.S_ISDIR(status.st_mode):
-                raise UserError(f"{shown}: the entry {shown_text(inner)!r} is neither a file nor a folder")
+                raise UserError(f"{shown}: the entry {text.line(inner)!r} is neither a file nor a folder")
     _refuse_large(shown, total)
     return entries
 
@@ -168,6 +165,6 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def shown_text(text: str) -> str:
-    """Text from a stranger, unable to move the cursor or reverse the line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:300])
+def shown_text(name: str) -> str:
+    """A name for the grader's messages, which has its escapes there; to give way to ``text.line``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name[:300])

@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from llamalab.assets.manifest import BUILT_IN, AssetError, Manifest, load_manifest
+from llamalab import command
+from llamalab.assets.manifest import BUILT_IN, Manifest, load_manifest
 from llamalab.assets.store import Result, fetch, human, locate, verify
 from llamalab.places import home
 
@@ -32,49 +32,33 @@ PROOFS = {"sha256": "sha256 right", "first use": "as first fetched", "unverified
 STYLES = {"fetched": "green", "found": "green", "right": "green", "here": "green"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m llamalab.assets") -> int:
     """Run one command; returns its exit status."""
-    options = _parser().parse_args(argv)
     # A terminated download cleans up after itself, as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        return options.run(options, load_manifest(options.manifest))
-    except AssetError as error:
-        print(f"llamalab.assets: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nllamalab.assets: interrupted; nothing half-fetched is kept.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    return command.run(_parser(prog), argv)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m llamalab.assets",
-        description="Fetch, check and find checkpoints, tokenizers and data.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = command.parser(prog, "Fetch, check and find checkpoints, tokenizers and data.", EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run, about: str) -> argparse.ArgumentParser:
+    def add(name: str, run, about: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=about, description=about)
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=lambda options: run(options, load_manifest(options.manifest)))
         sub.add_argument("--manifest", type=Path, default=BUILT_IN, metavar="FILE", help="another manifest")
         return sub
 
-    sub = command("list", _list, "Every asset: size, licence, whether it is here, where it comes from.")
+    sub = add("list", _list, "Every asset: size, licence, whether it is here, where it comes from.")
     sub.add_argument("--json", action="store_true", help="one JSON array instead of a table")
-    sub = command("fetch", _fetch, "Bring assets and groups into the project.")
+    sub = add("fetch", _fetch, "Bring assets and groups into the project.")
     sub.add_argument("names", nargs="+", metavar="NAME", help="an asset, a group, or all")
     sub.add_argument("--mirror", type=Path, metavar="DIR", help="look here before any network source")
     sub.add_argument("--offline", action="store_true", help="use no network at all")
     sub.add_argument("--force", action="store_true", help="fetch again what is already there")
-    sub = command("verify", _verify, "Hash again what is here.")
+    sub = add("verify", _verify, "Hash again what is here.")
     sub.add_argument("names", nargs="*", metavar="NAME", help="assets or groups; none: all that is here")
-    sub = command("path", _path, "Print where an asset lies.")
+    sub = add("path", _path, "Print where an asset lies.")
     sub.add_argument("name", metavar="NAME")
     return parser
 

@@ -24,12 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from llamalab.errors import UserError
+
 BUILT_IN = Path(__file__).with_name("manifest.toml")
 FOLDERS = ("ckpt", "data", "tokenizer")
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
-class AssetError(Exception):
+class AssetError(UserError):
     """A request that cannot be carried out; its text is one sentence for the user."""
 
 

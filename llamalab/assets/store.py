@@ -12,12 +12,12 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from llamalab import files
 from llamalab.assets.manifest import Asset, Manifest, Source, load_manifest
 from llamalab.assets.mirror import Mirror, copy_file
 from llamalab.assets.transfer import (
@@ -196,44 +196,19 @@ def _record(asset: Asset, root: Path, digest: str) -> None:
 def _write_text(path: Path, text: str) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        part.write_text(text, encoding="ascii")
-        os.replace(part, path)
+        files.write_text(path, text)
 
 
 @contextlib.contextmanager
 def _locked(asset: Asset, root: Path) -> Iterator[bool]:
     """Hold the asset's lock, waiting for it; yields False where the file system has no locks."""
     path = root / STATE_FOLDER / f"{asset.name}.lock"
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "ab")
-    with handle:
-        waiting = False
-        while (held := _try_lock(handle)) == "busy":
-            if not waiting:
-                _say(f"{asset.name}: another process is fetching it; waiting")
-                waiting = True
-            time.sleep(0.1)
-        yield held == "held"
-
-
-def _try_lock(handle) -> str:
-    """One attempt at an exclusive lock, released when the file is closed: "held", "busy" or "unsupported"."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return "busy"
-    except OSError:
-        return "unsupported"
-    return "held"
+    with contextlib.ExitStack() as stack:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            busy = f"{asset.name}: another process is fetching it; waiting"
+            held = stack.enter_context(files.locked(path, busy, wait=True))
+        yield held
 
 
 def _obtain(asset: Asset, run: _Run, exclusive: bool) -> Result:
@@ -352,13 +327,7 @@ def _land(part: Path, target: Path, digest: str) -> str:
             except OSError:  # a file system without hard links
                 shutil.copy2(target, old)
             note = f"replaced a different file, kept as {old.name}"
-        os.replace(part, target)
-        if os.name != "nt":
-            descriptor = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        files.replace(part, target)
     return note
 
 

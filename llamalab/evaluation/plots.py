@@ -6,13 +6,13 @@ Drawn with matplotlib's objects alone. pyplot would bring windows and a state th
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
+
+from llamalab import files
 
 if TYPE_CHECKING:  # matplotlib takes a second to import, and a command may fail before it draws anything
     from matplotlib.axes import Axes
@@ -57,12 +57,11 @@ def save(folder: Path, figures: Mapping[str, Figure]) -> None:
     Raises:
         OSError: the folder does not exist, is read-only or is full.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".plots-") as temporary, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing")  # a label in a script that the font lacks shows as boxes
         for name, figure in figures.items():
-            figure.savefig(Path(temporary) / name, dpi=DPI, bbox_inches="tight")
-        for name in figures:
-            os.replace(Path(temporary) / name, folder / name)
+            with files.atomic(folder / name) as file:
+                figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight")
 
 
 def loss_figure(steps: Sequence[Mapping[str, Any]], n_labels: int) -> Figure:

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llamalab import text
 from llamalab.data.sentences import UNKNOWN
 from llamalab.errors import UserError
 from llamalab.evaluation import plots
 from llamalab.files import write_text
-from llamalab.submission_files import shown_text
 
 if TYPE_CHECKING:  # torch, scikit-learn, matplotlib and rich are imported where they are used: commands start at once
     import torch
@@ -240,7 +240,7 @@ def _shown_names(label_names: Sequence[str]) -> list[str]:
     """Label names, which come from a file, without control characters and short enough for a table."""
     from rich.text import Text
 
-    names = [Text(shown_text(name)) for name in label_names]
+    names = [Text(text.line(name)) for name in label_names]
     for name in names:
         name.truncate(NAME_COLUMNS, overflow="ellipsis")
     return [name.plain for name in names]
@@ -312,10 +312,9 @@ def write_report(
     folder = Path(folder)
     figures = plots.draw(report["splits"], _shown_names(report["label_names"]), history)
     content = {**report, "plots": list(figures), "history": history}
-    text = _json(_for_json(content)) + "\n"
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "report.json", text)
+        write_text(folder / "report.json", _json(_for_json(content)) + "\n")
         plots.save(folder, figures)
     return {name: folder / name for name in ("report.json", *figures)}
 

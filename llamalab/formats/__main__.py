@@ -4,12 +4,13 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from llamalab import formats
+from llamalab import command, formats
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 EXAMPLES = """examples:
@@ -21,30 +22,14 @@ EXAMPLES = """examples:
 """
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 1 after an error in one sentence, 130 if interrupted."""
-    options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-        sys.stdout.flush()
-    except formats.FormatError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+def main(argv: Sequence[str] | None = None, prog: str = "python -m llamalab.formats") -> int:
+    """Run one command; returns its exit status."""
+    return command.run(_parser(prog), argv, failed=1)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m llamalab.formats",
-        description="Look into checkpoints and convert between formats: " + ", ".join(formats.FORMATS) + ".",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser(prog: str) -> argparse.ArgumentParser:
+    about = "Look into checkpoints and convert between formats: " + ", ".join(formats.FORMATS) + "."
+    parser = command.parser(prog, about, EXAMPLES)
     commands = parser.add_subparsers(title="commands", required=True)
 
     convert = commands.add_parser(

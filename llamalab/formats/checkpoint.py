@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from llamalab.errors import UserError
+
 Shape = tuple[int, ...]
 
 # The defaults of config.LlamaConfig, for configurations that leave a key out.
@@ -29,7 +31,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class FormatError(ValueError):
+class FormatError(UserError, ValueError):
     """A file that cannot be read; the message is one sentence naming the file and the reason."""
 
 

@@ -171,8 +171,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
 
     config = checkpoint.config
     refuse_unless(path, "GGUF", config, {"norm": "rmsnorm", "causal": True})
-    with atomic_file(path) as temporary:
-        writer = gguf.GGUFWriter(temporary, "llama")
+    with atomic_file(path) as file:
+        writer = gguf.GGUFWriter(file.name, "llama")
         values = config | {"hidden_dim": feed_forward_dim(config)}
         for ours, key in FIELDS.items():
             add = writer.add_float32 if ours in ("layer_norm_eps", "rope_theta") else writer.add_uint32
@@ -189,8 +189,8 @@ def save_tokenizer(source: Path, path: Path) -> None:
     """Write a GGUF file that holds nothing but the tokenizer metadata of another one."""
     import gguf
 
-    with atomic_file(path) as temporary:
-        writer = gguf.GGUFWriter(temporary, "llama")
+    with atomic_file(path) as file:
+        writer = gguf.GGUFWriter(file.name, "llama")
         _copy_tokenizer_keys(writer, source)
         _write(writer)
 

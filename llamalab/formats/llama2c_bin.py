@@ -192,7 +192,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     numbers = config | {"hidden_dim": feed_forward_dim(config)}
     if not config["tie_embeddings"]:
         numbers["vocab_size"] = -config["vocab_size"]
-    with atomic_file(path) as temporary, open(temporary, "wb") as file:
+    with atomic_file(path) as file:
         file.write(struct.pack("<7i", *(numbers[name] for name in NUMBERS)))
         for name, _ in _layout(0, config):
             table = _rope_tables(config) if name is None else checkpoint.weights[name]

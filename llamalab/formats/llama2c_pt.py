@@ -227,7 +227,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     state = {LLAMA2C_NAMES.stored(name): weight.detach().cpu().clone() for name, weight in weights.items()}
     if config["tie_embeddings"]:
         state["output.weight"] = state["tok_embeddings.weight"]
-    with atomic_file(path) as temporary, open(temporary, "wb") as file:
+    with atomic_file(path) as file:
         try:
             torch.save({"model_args": arguments, "model": state}, file)
         except RuntimeError as error:

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
+from llamalab import files
 from llamalab.formats.checkpoint import FormatError
 
 # What a checkpoint directory of ours may hold, so what replacing one may remove.
@@ -18,16 +20,13 @@ OWN_FILES = {
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes `path` if the block succeeds and is removed if it does not."""
-    with _writing(path) as (target, temporary):
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file that becomes `path` if the block succeeds and is removed if it does not."""
+    with _writing(path) as target:
         if target.is_dir():
             raise FormatError(f"{path}: a directory is in the way of the file to be written.")
-        try:
-            yield temporary
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with files.atomic(target, durable=True) as file:
+            yield file
 
 
 @contextmanager
@@ -36,8 +35,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
     A checkpoint directory in the way is replaced whole; a directory that holds anything else is refused.
     """
-    with _writing(path) as (target, temporary):
+    with _writing(path) as target:
         refuse_foreign_directory(target)
+        temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
         try:
             temporary.mkdir()
             yield temporary
@@ -58,13 +58,12 @@ def refuse_foreign_directory(path: Path) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield (target with links resolved, temporary name beside it); system errors become FormatError."""
+def _writing(path: Path) -> Iterator[Path]:
+    """Yield the target with links resolved, its folder made; system errors become FormatError."""
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield target, temporary
+        yield target
     except OSError as error:
         raise FormatError(f"{path}: cannot be written ({error.strerror or error}).") from error
 

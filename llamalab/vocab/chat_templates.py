@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
+from llamalab.errors import UserError
 from llamalab.vocab.vocabulary import any_of
 
 MAX_TEMPLATE = 100_000  # characters; the longest published ones have about 20,000
@@ -43,7 +44,7 @@ UNSAFE_METHODS = {
 }  # fmt: skip
 
 
-class ChatTemplateError(ValueError):
+class ChatTemplateError(UserError, ValueError):
     """A chat template that cannot be used, or refuses the messages; the message is one sentence."""
 
 

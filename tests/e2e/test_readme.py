@@ -52,7 +52,7 @@ def run(arguments: list[str], cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "LLAMALAB_HOME": str(cwd)},
         capture_output=True,
         text=True,
         timeout=120,

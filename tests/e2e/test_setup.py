@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.environments import environment
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
 
@@ -18,6 +20,8 @@ def project(tmp_path):
     folder = tmp_path / "my project"
     shutil.copytree(ROOT / "llamalab", folder / "llamalab", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "setup.sh", folder)
+    for name in ("pyproject.toml", "setup.py"):
+        shutil.copy(ROOT / name, folder)
     for name in ("requirements.txt", "requirements-dev.txt"):
         (folder / name).write_text("# nothing\n")
     return folder
@@ -46,10 +50,8 @@ def fake_python(folder: Path, name: str, script: str) -> Path:
 
 @pytest.fixture
 def ready(project):
-    """The project with an environment that already is as pinned: the one these tests run in."""
-    (project / ".venv" / "bin").mkdir(parents=True)
-    (project / ".venv" / "pyvenv.cfg").write_text("home = elsewhere\n")
-    fake_python(project / ".venv" / "bin", "python", f'exec "{sys.executable}" "$@"')
+    """The project with an environment that already is as pinned, without the project itself."""
+    environment(project / ".venv")
     return project
 
 
@@ -139,7 +141,7 @@ def test_an_index_that_cannot_be_reached_gives_one_sentence_in_seconds(ready):
 
 def test_a_ready_environment_is_kept_and_unreachable_assets_are_no_failure(ready, tmp_path):
     status, out, err = setup(ready, "--offline", cwd=tmp_path)
-    assert status == 0
+    assert status == 0, err
     assert "installing" not in err and "making" not in err
     assert "smollm2" in out and "missing" in out
     assert "python -m llamalab.assets fetch default [--mirror DIR]" in out
@@ -173,3 +175,25 @@ def test_a_second_setup_at_the_same_time_is_refused_and_a_dead_ones_lock_is_not(
     (ready / ".setup.lock" / "pid").write_text(str(gone.pid))
     assert setup(ready, "--offline")[0] == 0
     assert not (ready / ".setup.lock").exists()
+
+
+def test_the_project_is_installed_from_its_folder_once_with_nothing_else_of_it(ready, tmp_path):
+    (ready / "rope.py").write_text("")
+    assert setup(ready, "--offline", "--no-model")[0] == 0
+    commands = [ready / ".venv" / "bin" / name for name in ("llamalab", "autograder")]
+    assert all(command.is_file() for command in commands)
+    made = [command.stat().st_mtime_ns for command in commands]
+    find = "from importlib.util import find_spec; print(find_spec('llamalab').origin, find_spec('rope'))"
+    python = ready / ".venv" / "bin" / "python"
+    found = subprocess.run([python, "-c", find], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert found == f"{ready}/llamalab/__init__.py None\n"
+    assert setup(ready, "--offline", "--no-model")[0] == 0
+    assert made == [command.stat().st_mtime_ns for command in commands]  # nothing to do, nothing done
+    assert not list(ready.glob("*.egg-info")) and not (ready / "build").exists()
+
+
+def test_a_project_that_cannot_be_built_gives_one_sentence(ready):
+    (ready / "setup.py").write_text("raise SystemExit('no such day')\n")
+    status, _, err = setup(ready, "--offline")
+    assert status == 1 and "Traceback" not in err
+    assert err == f"setup.sh: pip could not install the project in {ready} itself (log: {ready}/.venv/pip.log)\n"

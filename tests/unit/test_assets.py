@@ -508,7 +508,7 @@ def test_an_interrupted_download_says_so_and_leaves_nothing(server, home, tmp_pa
     _, err = process.communicate(timeout=20)
     assert process.returncode == status
     assert "Traceback" not in err
-    assert number != signal.SIGINT or err.rstrip().endswith("interrupted; nothing half-fetched is kept.")
+    assert number != signal.SIGINT or err.rstrip().endswith("interrupted; nothing is left half-written")
     assert left_behind(home) == []
 
 

@@ -55,7 +55,7 @@ def test_convert_replaces_nothing_without_force(tmp_path, source, capsys):
     assert run("convert", source, tmp_path / "m.gguf") == 1
     assert (
         capsys.readouterr().err
-        == f"error: {tmp_path / 'm.gguf'}: exists already; give --force to replace it.\n"
+        == f"llamalab.formats: {tmp_path / 'm.gguf'}: exists already; give --force to replace it.\n"
     )
     assert (tmp_path / "m.gguf").read_text() == "mine"
     assert run("convert", source, tmp_path / "m.gguf", "--force") == 0
@@ -75,7 +75,7 @@ def test_a_conversion_that_fails_leaves_the_old_file_and_no_other(tmp_path, sour
     assert run("convert", tmp_path / "bad.gguf", tmp_path / "m.bin", "--force") == 1
     assert run("convert", source, tmp_path / "m.bin", "--force", "--dtype", "float16") == 1
     errors = capsys.readouterr().err.splitlines()
-    assert len(errors) == 2 and all(line.startswith("error: ") for line in errors)
+    assert len(errors) == 2 and all(line.startswith("llamalab.formats: ") for line in errors)
     assert "leave --dtype float16 out" in errors[1]
     assert set(tmp_path.iterdir()) == before and (tmp_path / "m.bin").read_text() == "mine"
 
@@ -104,7 +104,7 @@ def test_the_module_runs_and_stops_quietly_when_its_reader_does(source):
     os.close(reading)
     result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=ROOT, text=True)
     os.close(writing)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("command", [[], ["convert"], ["inspect"]])

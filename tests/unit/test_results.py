@@ -234,7 +234,7 @@ def test_label_names_cannot_steer_the_terminal_or_the_markup(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     names = [f"{ESCAPE}[31mred\n", "[bold]:smile:"]
     text = format_scores("dev", score([0, 1], [0, 1], names), names)
-    assert ESCAPE not in text and r"\x1b[31mred\n" in text
+    assert ESCAPE not in text and "\ufffd[31mred " in text
     assert text.count("[bold]:smile:") == 3  # a line of each table and a column of the matrix
 
 

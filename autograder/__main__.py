@@ -9,11 +9,12 @@ import os
 import sys
 from pathlib import Path
 
-from llamalab.errors import UserError
+from autograder import editions
+from llamalab import command
 
 EXAMPLES = """examples:
   python -m autograder check                       every component: done, to do, or what is wrong and where
-  python -m autograder check rope adamw            only these
+  python -m autograder check COMPONENT             only this one, or several
   python -m autograder check --json results.json   also for a program to read
 """
 
@@ -22,12 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status is 0 only if everything it looked at is in order."""
-    parser = argparse.ArgumentParser(
-        prog="python -m autograder",
-        description="Grade the components of a submission.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("autograder", "Grade the components of a submission.", EXAMPLES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="which components work, and why one does not")
     check.add_argument("components", nargs="*", metavar="COMPONENT", help="only these; all, if none is named")
@@ -42,19 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
             more = importlib.import_module(f"autograder.{package}.commands")
             more.add_commands(commands)
             parser.epilog += more.EXAMPLES
-    options = parser.parse_args(arguments)
-    try:
-        return options.run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    named = next(iter(editions.names()), "EDITION")
+    parser.epilog = parser.epilog.replace("EDITION", named)
+    return command.run(parser, arguments)
 
 
 def run_check(options: argparse.Namespace) -> int:
     """Grade the components asked for and print the table."""
-    from autograder import editions
     from autograder.engine.session import Session
     from autograder.intake.submission import Submission
 
@@ -68,12 +58,7 @@ def run_check(options: argparse.Namespace) -> int:
 
         results = graders.grade(edition, graders.collect(edition, components), submission, session)
     if options.json is not None:
-        try:
-            write_text(options.json, results.to_json())
-        except OSError as error:
-            raise UserError(
-                f"{options.json} cannot be written: {error.strerror}; name a file in a folder that exists"
-            ) from error
+        write_text(options.json, results.to_json())
     print(table(results), end="")
     return 0 if results.ok else 1
 

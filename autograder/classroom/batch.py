@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from autograder import editions
 from autograder.classroom import inputs, live, marking, plan, report, summary
@@ -26,8 +25,8 @@ from autograder.classroom.records import Record
 from autograder.editions import Edition
 from autograder.engine import graders
 from autograder.intake import opening
+from llamalab import files
 from llamalab.errors import UserError
-from llamalab.files import write_text
 
 JSON, PAGE, FAILURES, LOCK = "json", "index.html", "failures.log", ".lock"
 INTERRUPTED = 130
@@ -44,7 +43,6 @@ def run(options: argparse.Namespace) -> int:
         UserError: an argument that makes no sense, a folder or gradebook that cannot be used, or a worker that does not
             start.
     """
-    live.show_everything()
     edition = editions.load(options.edition)
     _check(options)
     found = opening.find(options.submissions)
@@ -136,7 +134,7 @@ class Batch:
     def _write(self, record: Record) -> None:
         path = self._file(record)
         try:
-            write_text(path, record.to_json())
+            files.write_text(path, record.to_json())
         except OSError as error:
             raise UserError(
                 f"{path} cannot be written: {error.strerror}; make room, then run the command again"
@@ -176,28 +174,7 @@ def _results_folder(folder: Path) -> Iterator[None]:
     """
     try:
         (folder / JSON).mkdir(parents=True, exist_ok=True)
-        file = open(folder / LOCK, "ab")
+        with files.locked(folder / LOCK, f"{folder} is in use by another `grade`; wait, or name another with --out"):
+            yield
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}; name another folder with --out") from error
-    with file:
-        if not _lock(file):
-            raise UserError(f"{folder} is in use by another `grade`; wait for it, or name another folder with --out")
-        yield
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Take a lock that goes when the process does; False if another process has it."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:  # a file system without locks
-        pass
-    return True

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 EXAMPLES = """  python -m autograder doctor                      what isolation this machine offers, proven
-  python -m autograder grade mmia submissions/ --out results/     folders, zips or tarballs, one a student
+  python -m autograder grade EDITION submissions/ --out results/    folders, zips or tarballs, one a student
   python -m autograder report results/             the pages and tables again, from the gradebook
   python -m autograder replay results/json/ada.json --submission submissions/ada.zip
-  python -m autograder similarity mmia submissions/ --out similarity/
-  python -m autograder gradescope mmia gradescope.zip
+  python -m autograder similarity EDITION submissions/ --out similarity/
+  python -m autograder gradescope EDITION gradescope.zip
 """
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from autograder.classroom.marking import Engine
 from autograder.classroom.records import Record
-from autograder.engine.session import Answer, Fault, Session, readable
+from autograder.engine.session import Answer, Fault, Session
 from autograder.intake.opening import Found
+from llamalab import text
 from llamalab.errors import UserError
 
 REFRESH = 0.5  # seconds between two looks at the screen
@@ -153,7 +154,7 @@ class Crew:
         except Exception as error:
             self._replace(index)
             problem = f"grading went wrong on this side, not in the submission ({_words(error)})"
-            return Done(engine.failed(found, digest, problem), readable(traceback.format_exc()))
+            return Done(engine.failed(found, digest, problem), text.plain(traceback.format_exc()))
 
     def _replace(self, index: int) -> None:
         """A new session for a thread: nobody knows what state the old one is in."""
@@ -164,4 +165,4 @@ class Crew:
 
 
 def _words(error: Exception) -> str:
-    return " ".join(readable(f"{type(error).__name__}: {error}"[:LONGEST]).split())
+    return text.line(f"{type(error).__name__}: {error}", LONGEST)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from autograder.classroom.records import Record
+from llamalab import files
 from llamalab.errors import UserError
 
 FILE = "gradebook.sqlite"
@@ -205,18 +206,12 @@ class Gradebook:
 
 def _create(path: Path, edition: str) -> None:
     """Make an empty gradebook, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.unlink(missing_ok=True)
-        database = sqlite3.connect(part, isolation_level=None)
-        try:
+        with files.atomic(path) as file, closing(sqlite3.connect(file.name, isolation_level=None)) as database:
             database.executescript(f"BEGIN; {TABLES.read_text('utf-8')} COMMIT;")
             database.execute("INSERT INTO about VALUES (?)", (edition,))
             database.execute(f"PRAGMA application_id = {APPLICATION}")
             database.execute(f"PRAGMA user_version = {VERSION}")
-        finally:
-            database.close()
-        part.replace(path)
     except (OSError, sqlite3.Error) as error:
         raise UserError(f"{path} cannot be written ({error}); name another folder with --out") from error
 
@@ -225,7 +220,12 @@ def _details(record: Record) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of the other tables, each with its table."""
     for row in record.results.components:
         match = row.match.name if row.match else None
-        marks = {"earned": row.earned, "points": row.points, "state": row.state, "mistake": match}
+        marks = {
+            "earned": row.earned,
+            "points": row.points,
+            "state": row.state,
+            "misconception": match,
+        }  # the column's first name
         yield "components", {"component": row.name, **marks}
         for test in row.tests:
             outcome = {"weight": test.weight, "outcome": test.outcome, "message": test.message}

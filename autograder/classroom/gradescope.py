@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from autograder.classroom import grader_hash
 from autograder.classroom.gradescope_runner import REFERENCES, SETTINGS
 from autograder.classroom.marking import LARGEST_SEED
 from autograder.editions import Edition
+from llamalab import files
 from llamalab.errors import UserError
 
 FILES = Path(__file__).with_name("gradescope_files")
@@ -94,17 +94,13 @@ def write(path: Path, edition: Edition, seeds: Sequence[int], drawn: Path) -> No
     Raises:
         UserError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it holds secrets
-        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data, mode in entries(edition, seeds, drawn):
+        with files.atomic(path, mode=0o600) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data, mode in entries(edition, seeds, drawn):  # it holds secrets
                 info = zipfile.ZipInfo(name, MOMENT)
                 info.external_attr = (0o100000 | mode) << 16
                 archive.writestr(info, data, zipfile.ZIP_DEFLATED)
-        os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UserError(f"{path} cannot be written: {error.strerror}; name another place") from error
 
 

@@ -27,14 +27,14 @@ from autograder.classroom import isolation, plan
 from autograder.classroom.gradebook import Conditions
 from autograder.classroom.marking import Engine
 from autograder.classroom.records import Record
-from autograder.classroom.reports import gradescope_results, text
+from autograder.classroom.reports import gradescope_results
 from autograder.editions import Edition
-from autograder.engine import graders, references
+from autograder.engine import graders, marks, references
 from autograder.engine.references import References
-from autograder.engine.session import Answer, Fault, Limits, Session, readable
-from autograder.engine.table import marks
+from autograder.engine.session import Answer, Fault, Limits, Session
 from autograder.intake.opening import Found
 from autograder.intake.submission import Submission
+from llamalab import text
 from llamalab.errors import UserError
 from llamalab.files import write_text
 
@@ -133,13 +133,13 @@ def main(root: Path, seconds: float) -> int:
             record = grade(root, settings, kind, budgeted)
             write(gradescope_results.to_json(record))  # before the session is closed, which may take its time
     except Exception as error:
-        print(readable(traceback.format_exc()))
+        print(text.plain(traceback.format_exc()))
         if record is None:
             reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             write(not_graded(root, reason))
             return 0
     earned, points = record.results.earned, record.results.points
-    print(f"{record.student}: {record.status}, {marks(earned)} of {marks(points)}", end="")
+    print(f"{record.student}: {record.status}, {marks.figure(earned)} of {marks.figure(points)}", end="")
     print(f", in {record.times['seconds']:.0f} s, isolation: {kind}")
     return 0
 
@@ -187,7 +187,7 @@ def student_name(metadata: Path) -> str:
         with open(metadata, "rb") as file:
             data = file.read(LARGEST_METADATA + 1)
         users = json.loads(data)["users"] if len(data) <= LARGEST_METADATA else []
-        return ", ".join(text.name(str(user["name"])) for user in users[:4])
+        return ", ".join(text.line(str(user["name"])) for user in users[:4])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return ""
 
@@ -195,7 +195,7 @@ def student_name(metadata: Path) -> str:
 def not_graded(root: Path, reason: str) -> str:
     """Results without marks: neutral for the student, with a reason that only the staff sees."""
     template = (root / "source" / NOT_GRADED).read_text("utf-8")
-    return template.replace(REASON, json.dumps(text.name(reason, 2000))[1:-1])
+    return template.replace(REASON, json.dumps(text.line(reason, 2000))[1:-1])
 
 
 def _problem(session: Session, edition: Edition) -> str:

@@ -5,7 +5,6 @@ Everything that a submission chose, its name above all, is cleaned before it is 
 
 from __future__ import annotations
 
-import io
 import sys
 import time
 from typing import TextIO
@@ -17,32 +16,17 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.classroom.records import Record
-from autograder.engine.session import readable
+from autograder.engine.table import score as score_of
+from llamalab import text
 
 LONGEST = 40  # characters of a name
 AROUND = 6  # lines of the terminal that are not rows
 COLOURS = {"ok": "green", "todo": "yellow", "FAIL": "red", "refused": "magenta", "failed": "bold red"}
 
 
-def clean(text: str, longest: int = LONGEST) -> str:
-    """One line of text that does nothing to a terminal, cut to a length."""
-    line = " ".join(readable(text).split())
-    return line if len(line) <= longest else f"{line[: longest - 3]}..."
-
-
-def show_everything() -> None:
-    """Let no character of a name stop a `print`, where the screen or a file has no such character."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
 def marks(record: Record) -> str:
-    """``82.5/100``: at most one decimal, cut rather than rounded, so that only full marks look like it."""
-    return f"{number(record.results.earned)}/{number(record.results.points)}" if record.status == "graded" else "-"
-
-
-def number(value: float) -> str:
-    return f"{int(value * 10 + 1e-9) / 10:g}"
+    """``82.5/100``, or a dash where there are none."""
+    return score_of(record.results.earned, record.results.points) if record.status == "graded" else "-"
 
 
 def state(record: Record) -> str:
@@ -94,7 +78,7 @@ class Lines:
     def done(self, record: Record) -> None:
         self._clock.done += 1
         seconds = duration(record.times["seconds"])
-        parts = [clean(record.student), marks(record), state(record), seconds, self._clock.left()]
+        parts = [text.line(record.student, LONGEST), marks(record), state(record), seconds, self._clock.left()]
         counted = f"[{self._clock.done}/{self._clock.total}]"
         print("  ".join(filter(None, [counted, *parts])), file=self._out, flush=True)
 
@@ -140,9 +124,11 @@ class LiveTable:
         for record in self._finished[-room:]:
             word = state(record)
             seconds = duration(record.times["seconds"])
-            table.add_row(Text(clean(record.student)), marks(record), Text(word, COLOURS[word]), seconds)
+            table.add_row(Text(text.line(record.student, LONGEST)), marks(record), Text(word, COLOURS[word]), seconds)
         for student, since in self._running.values():
-            table.add_row(Text(clean(student)), "", Text("running", "cyan"), duration(time.monotonic() - since))
+            table.add_row(
+                Text(text.line(student, LONGEST)), "", Text("running", "cyan"), duration(time.monotonic() - since)
+            )
         clock = self._clock
         foot = Table.grid(padding=(0, 1))
         foot.add_row(ProgressBar(clock.total, clock.done, width=30), f"{clock.done}/{clock.total}", clock.left())

@@ -26,7 +26,7 @@ from autograder.engine.session import Limits, Session
 from autograder.intake import opening
 from autograder.intake.opening import Found, Refused
 from autograder.intake.submission import Submission
-from llamalab.submission_files import shown_text
+from llamalab import text
 
 LARGEST_SEED = (1 << 31) - 1
 RECOGNISABLE = ("fail", "error")
@@ -104,7 +104,7 @@ class Engine:
             slug=found.slug,
             edition=self.edition.name,
             status=status,
-            source=shown_text(found.path.name),
+            source=text.line(found.path.name),
             submission=submission,
             files={name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
             ignored=(*found.older, *(opened.ignored if opened else ())),

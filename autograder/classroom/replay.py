@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from autograder import editions
-from autograder.classroom import differences, inputs, live, marking
+from autograder.classroom import differences, inputs, marking
 from autograder.classroom.gradebook import Conditions
-from autograder.classroom.live import clean
 from autograder.classroom.marking import LARGEST_SEED, Engine
 from autograder.classroom.records import STATUSES, Record
 from autograder.engine import graders
 from autograder.engine.results import OUTCOMES
 from autograder.intake.opening import Found
+from llamalab import text
 from llamalab.errors import UserError
 
 LONGEST = 200  # characters of a line
@@ -28,16 +28,15 @@ def run(result: Path, submission: Path, kind: str) -> int:
     Raises:
         UserError: the result cannot be read, the submission does not exist, or a worker does not start.
     """
-    live.show_everything()
     old = read(result)
     if not submission.exists():
-        raise UserError(f"{submission} does not exist; name what {clean(old.student)} handed in")
+        raise UserError(f"{submission} does not exist; name what {text.line(old.student)} handed in")
     new = _again(old, submission, kind)
     for line in notes(old, new):
-        print(f"note: {clean(line, LONGEST)}")
+        print(f"note: {text.line(line, LONGEST)}")
     found = found_in(old, new)
     for line in found or ["identical"]:
-        print(clean(line, LONGEST))
+        print(text.line(line, LONGEST))
     return 1 if found else 0
 
 

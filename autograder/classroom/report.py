@@ -11,8 +11,9 @@ from tqdm import tqdm
 from autograder import editions
 from autograder.classroom.gradebook import FILE, Gradebook
 from autograder.classroom.records import Record
-from autograder.classroom.reports import csv_gradebook, gradescope_results, junit, pages, text
+from autograder.classroom.reports import csv_gradebook, gradescope_results, junit, pages
 from autograder.editions import Edition
+from autograder.engine import marks
 from llamalab.errors import UserError
 from llamalab.files import write_text
 
@@ -28,7 +29,7 @@ def run(results: Path) -> int:
     with Gradebook(results / FILE) as gradebook:
         records, edition = gradebook.records(), editions.load(gradebook.edition)
     write(records, edition, results)
-    print(f"{text.count(len(records), 'student')}: {results / 'index.html'}, {results / 'gradebook.csv'}")
+    print(f"{marks.count(len(records), 'student')}: {results / 'index.html'}, {results / 'gradebook.csv'}")
     return 0
 
 

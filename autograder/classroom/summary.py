@@ -8,9 +8,11 @@ from pathlib import Path
 
 from autograder.classroom import differences
 from autograder.classroom.gradebook import Run
-from autograder.classroom.live import clean, duration, number
+from autograder.classroom.live import duration
 from autograder.classroom.plan import Plan
 from autograder.classroom.records import Record
+from autograder.engine import marks
+from llamalab import text
 
 SHOWN = 10  # lines of one kind
 LONGEST = 200  # characters of a sentence
@@ -18,14 +20,16 @@ LONGEST = 200  # characters of a sentence
 
 def gone(students: Sequence[str]) -> str:
     """One line on students whose submission is no longer in the folder."""
-    names = ", ".join(clean(student) for student in students[:SHOWN])
+    names = ", ".join(text.line(student) for student in students[:SHOWN])
     more = f" and {len(students) - SHOWN} more" if len(students) > SHOWN else ""
     return f"kept in the gradebook, though no longer among the submissions: {names}{more}"
 
 
 def beginning(planned: Plan, run: Run, workers: int) -> str:
     """What is going to happen."""
-    words = f"grading {_many(len(planned.todo), 'submission')} with {_many(workers, 'worker')}, seed {run.seed}"
+    words = (
+        f"grading {marks.count(len(planned.todo), 'submission')} with {marks.count(workers, 'worker')}, seed {run.seed}"
+    )
     if planned.run:
         words += ", where the last run was cut off"
     return words + (f"; {planned.unchanged} unchanged" if planned.unchanged else "")
@@ -38,27 +42,28 @@ def changes(pairs: Iterable[tuple[Record, Record]]) -> str:
         outcomes = differences.outcomes(old, new)
         if outcomes or old.status != new.status or old.results.earned != new.results.earned:
             why = ", ".join(differences.causes(old, new)) or "nothing else differs: this submission is not repeatable"
-            lines.append(f"{clean(new.student)}: {differences.marks(old, new)} ({why})")
+            lines.append(f"{text.line(new.student)}: {differences.marks(old, new)} ({why})")
             lines += [f"  {line}" for line in _some(outcomes)]
     return "".join(f"{line}\n" for line in lines)
 
 
 def of_class(records: Sequence[Record], graded: int, unchanged: int, page: Path) -> str:
     """How the class did."""
-    lines = [f"{_many(len(records), 'student')}: {graded} graded now, {unchanged} unchanged"]
+    lines = [f"{marks.count(len(records), 'student')}: {graded} graded now, {unchanged} unchanged"]
     marked = [record for record in records if record.status == "graded"]
     if marked:
         earned = [record.results.earned for record in marked]
         middle = f"mean {statistics.mean(earned):.1f}, median {statistics.median(earned):.1f}"
-        lines.append(f"marks: {middle} of {number(marked[0].results.points)}")
+        lines.append(f"marks: {middle} of {marks.figure(marked[0].results.points)}")
         slowest = max(marked, key=lambda record: record.times["seconds"])
-        lines.append(f"slowest: {clean(slowest.student)}, {duration(slowest.times['seconds'])}")
+        lines.append(f"slowest: {text.line(slowest.student)}, {duration(slowest.times['seconds'])}")
     for status in ("refused", "failed"):
         those = [record for record in records if record.status == status]
         if those:
             lines.append(f"{status}: {len(those)}")
             lines += [
-                f"  {line}" for line in _some([f"{clean(r.student)}: {clean(r.problem, LONGEST)}" for r in those])
+                f"  {line}"
+                for line in _some([f"{text.line(r.student)}: {text.line(r.problem, LONGEST)}" for r in those])
             ]
     return "".join(f"{line}\n" for line in [*lines, f"pages: {page}"])
 
@@ -66,7 +71,3 @@ def of_class(records: Sequence[Record], graded: int, unchanged: int, page: Path)
 def _some(lines: Sequence[str]) -> list[str]:
     more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     return [*lines[:SHOWN], *more]
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

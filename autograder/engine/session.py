@@ -23,6 +23,7 @@ from autograder import trust
 from autograder.editions import Options
 from autograder.intake.submission import Submission, module_of
 from autograder.worker import plain, protocol
+from llamalab import text
 from llamalab.errors import UserError
 
 WORKER = trust.CODE / trust.WORKER / "main.py"
@@ -319,23 +320,15 @@ class Session:
         self._process.kill()
         self._process.wait()
         self._errors.seek(0)
-        lines = readable(self._errors.read()[-4000:]).strip().splitlines()
+        lines = text.plain(self._errors.read()[-4000:]).strip().splitlines()
         return lines[-1] if lines else f"exit status {self._process.returncode}"
-
-
-def readable(data: bytes | str) -> str:
-    """Text that is safe to show: control characters, terminal escapes among them, become question marks."""
-    text = data.decode("utf-8", errors="replace") if isinstance(data, bytes) else data
-    return "".join(c if c in "\n\t" or c.isprintable() else "?" for c in text.replace("\r", "\n"))
 
 
 def _to_send(value: Any) -> Any:
     return value if isinstance(value, np.ndarray) else plain.encode(value)
 
 
-def _understand(
-    ended: Mapping[str, Any], limits: Limits, own: CaseLimits, files: Collection[str]
-) -> Answer | Fault:
+def _understand(ended: Mapping[str, Any], limits: Limits, own: CaseLimits, files: Collection[str]) -> Answer | Fault:
     """An answer or a fault, from the worker's description of how a case ended. Believes nothing it cannot check.
 
     Args:
@@ -347,28 +340,28 @@ def _understand(
     answer, printed, stack = ended.get("answer"), ended.get("printed"), ended.get("stack")
     if not (all(isinstance(part, np.ndarray) for part in (answer, printed, stack)) and type(status) is int):
         return Fault("crashed", "the worker's message makes no sense")
-    text = readable(printed.tobytes())
+    said = text.plain(printed.tobytes())
     if how in ("timeout", "cpu"):
-        place = _outermost(readable(stack.tobytes()), files)
+        place = _outermost(text.plain(stack.tobytes()), files)
         allowed = f"{limits.seconds:g} s" if how == "timeout" else f"{own.cpu:g} s of work"
         kind = "slow" if how == "cpu" or own.seconds else "timeout"
-        return Fault(kind, f"no answer within {allowed}{_still(place)}", (place,) if place else (), text)
+        return Fault(kind, f"no answer within {allowed}{_still(place)}", (place,) if place else (), said)
     if how == "memory":
-        return Fault("memory", _memory_words(limits), printed=text)
+        return Fault("memory", _memory_words(limits), printed=said)
     if how == "signalled":
-        return Fault("crashed", f"killed by {_signal_name(status)}", printed=text)
+        return Fault("crashed", f"killed by {_signal_name(status)}", printed=said)
     if how == "exited":
-        return Fault("crashed", f"the process ended itself with status {status} before it answered", printed=text)
+        return Fault("crashed", f"the process ended itself with status {status} before it answered", printed=said)
     if how != "answered":
-        return Fault("bad_answer", "the answer is too large or malformed", printed=text)
+        return Fault("bad_answer", "the answer is too large or malformed", printed=said)
     try:
         message = protocol.decode(answer.tobytes())
         if message.get("kind") == "answer":
             names = [name for name in message if name.startswith(protocol.OUTPUT)]
-            return Answer({name[len(protocol.OUTPUT) :]: _received(message[name]) for name in names}, text)
+            return Answer({name[len(protocol.OUTPUT) :]: _received(message[name]) for name in names}, said)
     except (protocol.ProtocolError, plain.NotPlain, RecursionError) as error:
-        return Fault("bad_answer", f"the answer is malformed: {readable(str(error))}", printed=text)
-    return _fault(message, text, limits)
+        return Fault("bad_answer", f"the answer is malformed: {text.plain(str(error))}", printed=said)
+    return _fault(message, said, limits)
 
 
 def _received(value: Any) -> Any:
@@ -401,14 +394,14 @@ def _fault(message: Mapping[str, Any], printed: str, limits: Limits) -> Fault:
         return Fault("bad_answer", "the answer is malformed", printed=printed)
     if kind == "memory":
         words = _memory_words(limits)
-    return Fault(kind, readable(words[:1000]), tuple(filter(None, map(_frame, frames[:10]))), printed)
+    return Fault(kind, text.plain(words[:1000]), tuple(filter(None, map(_frame, frames[:10]))), printed)
 
 
 def _frame(entry: Any) -> Frame | None:
     if not isinstance(entry, list) or [type(part) for part in entry] != [str, int, str, str]:
         return None
     file, line, function, source = entry
-    return Frame(readable(file[:100]), line, readable(function[:100]), readable(source[:200]))
+    return Frame(text.plain(file[:100]), line, text.plain(function[:100]), text.plain(source[:200]))
 
 
 def _signal_name(number: int) -> str:

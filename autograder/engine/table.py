@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autograder.engine import marks
 from autograder.engine.results import ComponentResult, Match, Results, TestResult
 
 NAME, SCORE, STATE = 18, 9, 6
@@ -14,7 +15,7 @@ def table(results: Results) -> str:
     told: dict[str, str] = {}
     lines = [line for component in results.components for line in rows(component, told)]
     if sum(component.points > 0 for component in results.components) > 1:
-        lines.append(f"{'total':<{NAME}}{_score(results.earned, results.points)}")
+        lines.append(f"{'total':<{NAME}}{score(results.earned, results.points)}")
     return "\n".join(lines) + "\n"
 
 
@@ -24,8 +25,8 @@ def rows(component: ComponentResult, told: dict[str, str] | None = None) -> list
     Args:
         told: components by the error that they were stopped by, to be told once; grows.
     """
-    score = _score(component.earned, component.points) if component.points else ""
-    start = f"{component.name:<{NAME}}{score:<{SCORE}}{component.state:<{STATE}}"
+    earned = score(component.earned, component.points) if component.points else ""
+    start = f"{component.name:<{NAME}}{earned:<{SCORE}}{component.state:<{STATE}}"
     explanation = _explanation(component, {} if told is None else told) or [""]
     return [(start + explanation[0]).rstrip(), *((INDENT + line).rstrip() for line in explanation[1:])]
 
@@ -75,10 +76,5 @@ def _printed(test: TestResult) -> list[str]:
     return ["it printed:", *shown] if shown else []
 
 
-def _score(earned: float, points: float) -> str:
-    return f"{marks(earned)}/{marks(points)}"
-
-
-def marks(value: float) -> str:
-    """At most one decimal, cut rather than rounded, so that only full marks look like it."""
-    return f"{int(value * 10 + 1e-9) / 10:g}"
+def score(earned: float, points: float) -> str:
+    return f"{marks.figure(earned)}/{marks.figure(points)}"

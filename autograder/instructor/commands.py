@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-EXAMPLES = """  python -m autograder release mmia ../handout     a folder and a zip for students, proven
-  python -m autograder audit mmia --component rope  are its wrong solutions caught, and its unusual ones accepted?
-  python -m autograder build-references rope       after changing a component's cases, oracle or banks
+EXAMPLES = """  python -m autograder release EDITION ../handout   a folder and a zip for students, proven
+  python -m autograder audit EDITION            are its wrong solutions caught, and its unusual ones accepted?
+  python -m autograder build-references COMPONENT  after changing a component's cases, oracle or banks
 """
 
 

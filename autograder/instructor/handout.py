@@ -192,7 +192,9 @@ def _check_imports(edition: Edition, files: Mapping[str, bytes]) -> None:
 
 def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything that may be a module when the file runs."""
-    annotations = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    annotations = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    ]
     unrun = {id(node) for block in annotations for each in block.body for node in ast.walk(each)}
     for node in ast.walk(tree):
         if id(node) in unrun:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from autograder.editions import Edition
 from autograder.intake.submission import largest
-from llamalab.submission_files import shown_text
+from llamalab import text
 
 MAX_ENTRIES = 10_000
 MAX_DEPTH = 20  # folders in folders
@@ -180,5 +180,4 @@ def refuse_bomb(expanded: int, packed: int, limit: int = MAX_EXPANDED) -> None:
 
 def shown(name: str) -> str:
     """A name from a submission, in quotes, without control characters and not too long."""
-    text = shown_text(name)
-    return f"'{text}'" if len(text) <= 200 else f"'{text[:200]}...'"
+    return f"'{text.line(name, 200)}'"

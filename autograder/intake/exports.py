@@ -26,8 +26,8 @@ from pathlib import Path
 
 from autograder.intake import folders, tars, zips
 from autograder.intake.entries import is_clutter
+from llamalab import text
 from llamalab.errors import UserError
-from llamalab.submission_files import shown_text
 
 PLATFORMS = [
     re.compile(pattern, re.DOTALL)
@@ -94,7 +94,7 @@ def find(folder: Path) -> list[Found]:
     try:
         paths = sorted(path for path in Path(folder).iterdir() if not is_clutter((path.name,)))
     except OSError as error:
-        raise UserError(f"{shown_text(str(folder))}: {error.strerror}; name the folder of the submissions") from error
+        raise UserError(f"{text.line(str(folder))}: {error.strerror}; name the folder of the submissions") from error
     groups: dict[tuple[str, str], list[_Entry]] = {}
     plain: list[Path] = []
     for path in paths:
@@ -110,8 +110,8 @@ def find(folder: Path) -> list[Found]:
             plain += [entry.path for entry in best]
             continue
         latest = max(best or entries, key=lambda entry: (entry.order, entry.path))
-        older = tuple(shown_text(entry.path.name) for entry in entries if entry is not latest)
-        found.append(Found(shown_text(student), slug_of(student, number), latest.path, older))
+        older = tuple(text.line(entry.path.name) for entry in entries if entry is not latest)
+        found.append(Found(text.line(student), slug_of(student, number), latest.path, older))
     return sorted(_distinct(found + _plain(plain)), key=lambda one: one.slug)
 
 
@@ -174,7 +174,7 @@ def _plain(paths: list[Path]) -> list[Found]:
     students = [path.name if os.path.isdir(path) else ARCHIVE.sub("", path.name) or path.name for path in paths]
     count = Counter(students)
     names = [path.name if count[student] > 1 else student for path, student in zip(paths, students, strict=True)]
-    return [Found(shown_text(name), slug_of(name), path) for path, name in zip(paths, names, strict=True)]
+    return [Found(text.line(name), slug_of(name), path) for path, name in zip(paths, names, strict=True)]
 
 
 def _distinct(found: Iterable[Found]) -> list[Found]:

@@ -19,7 +19,7 @@ from autograder.intake.entries import FILE, FOLDER, Contents, Place, Refused, Wa
 from autograder.intake.exports import Found, find
 from autograder.intake.notebooks import NotANotebook
 from autograder.intake.submission import Submission, code_of
-from llamalab.submission_files import shown_text
+from llamalab import text
 
 __all__ = ["Found", "Refused", "find", "open_submission"]
 
@@ -184,6 +184,6 @@ def _listed(places: list[Place], notes: Mapping[Place, str]) -> tuple[str, ...]:
     """The first so many names, those with notes before others, and how many more there are."""
     ordered = sorted(places, key=lambda place: (place not in notes, place))
     lines = [
-        shown_text("/".join(place)) + (f" ({notes[place]})" if place in notes else "") for place in ordered[:MAX_LISTED]
+        text.line("/".join(place)) + (f" ({notes[place]})" if place in notes else "") for place in ordered[:MAX_LISTED]
     ]
     return (*lines, f"and {len(places) - MAX_LISTED:,} more") if len(places) > MAX_LISTED else tuple(lines)

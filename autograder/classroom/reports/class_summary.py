@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autograder.classroom.records import Record
-from autograder.classroom.reports import findings, text
+from autograder.classroom.reports import findings
 from autograder.classroom.reports.findings import STOPS
 from autograder.engine.results import ComponentResult, TestResult
+from llamalab import text
 
 BINS = 10
 OUTCOMES = {**findings.LABELS, "error": "with an error"}
@@ -138,7 +139,7 @@ class _Class:
 
 
 def student(record: Record) -> Student:
-    return Student(text.name(record.student) or record.slug, record.slug)
+    return Student(text.line(record.student) or record.slug, record.slug)
 
 
 def summarise(records: Sequence[Record]) -> ClassSummary:
@@ -224,7 +225,7 @@ def _hardest(components: Iterable[ComponentSummary]) -> list[TestSummary]:
 
 
 def _problems(records: Sequence[Record], status: str) -> list[Note]:
-    return [Note(student(record), text.name(record.problem, 600)) for record in records if record.status == status]
+    return [Note(student(record), text.line(record.problem, 600)) for record in records if record.status == status]
 
 
 def _nothing_runs(record: Record) -> bool:
@@ -236,7 +237,7 @@ def _broken(records: Sequence[Record]) -> list[Note]:
     notes = []
     for record in filter(_nothing_runs, records):
         test = record.results.components[0].tests[0]
-        notes.append(Note(student(record), text.name(f"{test.outcome}: {test.message}", 200)))
+        notes.append(Note(student(record), text.line(f"{test.outcome}: {test.message}", 200)))
     return notes
 
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 
 from autograder.classroom.records import Record
-from autograder.classroom.reports import text
+from autograder.engine import marks
+from llamalab import text
 
 # What makes a spreadsheet compute: at the start, perhaps behind blanks and quotes, and behind anything that a program
 # with other settings may take for the end of a cell. The wide forms count in some languages.
@@ -32,7 +33,7 @@ def table(records: Sequence[Record]) -> str:
 
 def cell(value: str) -> str:
     """Text on one line that every spreadsheet takes for text; an apostrophe stands before what would be a formula."""
-    line = text.name(value, LONGEST)
+    line = text.line(value, LONGEST)
     return _INSIDE.sub(r"\1'", _START.sub("'", line))
 
 
@@ -55,5 +56,5 @@ def _row(record: Record, components: Sequence[str]) -> list[str | int | float]:
 
 def _number(value: float) -> int | float:
     """Rounded down to thousandths, so that only full marks are full marks."""
-    cut = int(value * 1000 + 1e-6) / 1000
+    cut = marks.cut(value, 3)
     return int(cut) if cut == int(cut) else cut

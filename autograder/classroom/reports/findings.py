@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autograder.classroom.records import Record
-from autograder.classroom.reports import text
 from autograder.engine.results import ComponentResult, Match, TestResult
+from llamalab import text
 
 LABELS = {"pass": "right", "fail": "wrong", "todo": "to do", "timeout": "timed out", "out of memory": "out of memory"}
 STOPS = ("error", "timeout", "out of memory", "crashed")
@@ -114,7 +114,7 @@ def next_step(rows: Sequence[Graded]) -> Next | None:
 
 def notice(record: Record) -> str:
     """What concerns the whole submission; empty for nothing."""
-    problem = text.name(record.problem, 600)
+    problem = text.line(record.problem, 600)
     if record.status == "refused":
         return f"{REFUSED} {problem}"
     if record.status == "failed":
@@ -124,7 +124,7 @@ def notice(record: Record) -> str:
 
 def names(values: Sequence[str], most: int) -> tuple[list[str], int]:
     """The first of many names, each a short line, and how many more there are."""
-    return [text.name(value) for value in values[:most]], max(0, len(values) - most)
+    return [text.line(value) for value in values[:most]], max(0, len(values) - most)
 
 
 def _words(row: Graded) -> str:
@@ -148,7 +148,7 @@ def _component(row: ComponentResult) -> Graded:
 
 
 def _test(test: TestResult, worth: float, repeats: bool, printed_before: bool) -> Tested:
-    headline, _, details = text.excerpt(test.message, MESSAGE_LINES, WIDTH).partition("\n")
-    printed = "" if repeats or printed_before else text.excerpt(test.printed, PRINTED_LINES, WIDTH)
+    headline, _, details = text.lines(test.message, MESSAGE_LINES, WIDTH).partition("\n")
+    printed = "" if repeats or printed_before else text.lines(test.printed, PRINTED_LINES, WIDTH)
     label = LABELS.get(test.outcome, test.outcome)
     return Tested(test.question, test.outcome, label, headline, details, printed, repeats, worth)

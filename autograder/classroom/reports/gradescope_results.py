@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from autograder.classroom.records import Record
-from autograder.classroom.reports import findings, text
+from autograder.classroom.reports import findings
 from autograder.classroom.reports.findings import Graded, Tested
+from autograder.engine import marks
 from autograder.engine.table import described
 
 LONGEST = 16_000  # characters of one entry
@@ -43,7 +44,7 @@ def _entry(number: int, row: Graded) -> dict[str, Any]:
     return {
         "name": row.name,
         "number": str(number),
-        "score": int(row.earned * 1000 + 1e-6) / 1000,
+        "score": marks.cut(row.earned, 3),
         "max_score": row.points,
         "status": "passed" if row.state == "ok" else "failed",
         "output": _output(row),
@@ -58,7 +59,7 @@ def _output(row: Graded) -> str:
     lines = [described(row.match)] if row.match else []
     lines += [f"not allowed: {use}" for use in row.uses]
     if row.more_uses:
-        lines.append(f"and {text.count(row.more_uses, 'more use', 'more uses')} of what is not allowed")
+        lines.append(f"and {marks.count(row.more_uses, 'more use', 'more uses')} of what is not allowed")
     if row.blocked_by:
         lines.append(f"blocked by: {', '.join(row.blocked_by)}")
     blocks = ["\n".join(lines)] if lines else []

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from autograder.classroom.records import Record
-from autograder.classroom.reports import text
 from autograder.engine.results import TestResult
+from llamalab import text
 
 LINES, WIDTH = 24, 300
 SKIPPED = ("todo", "not run")
@@ -27,13 +27,13 @@ def _suite(record: Record) -> Element:
     if record.status != "graded":
         case = SubElement(suite, "testcase", {"classname": record.slug, "name": "submission"})
         kind = "failure" if record.status == "refused" else "error"
-        SubElement(case, kind, {"type": record.status, "message": text.name(record.problem, 600)})
+        SubElement(case, kind, {"type": record.status, "message": text.line(record.problem, 600)})
     for row in record.results.components:
         for test in row.tests:
             _add_case(suite, f"{record.slug}.{row.name}", test)
         for use in row.uses[:1]:
             case = SubElement(suite, "testcase", {"classname": f"{record.slug}.{row.name}", "name": "not_allowed"})
-            SubElement(case, "failure", {"type": "not allowed", "message": text.name(use)})
+            SubElement(case, "failure", {"type": "not allowed", "message": text.line(use)})
     counts = _counts(suite)
     suite.attrib = {"name": record.slug, **counts, "time": f"{record.times.get('seconds', 0):.3f}"}
     return suite
@@ -41,7 +41,7 @@ def _suite(record: Record) -> Element:
 
 def _add_case(suite: Element, classname: str, test: TestResult) -> None:
     case = SubElement(suite, "testcase", {"classname": classname, "name": test.name})
-    headline, _, details = text.excerpt(test.message, LINES, WIDTH).partition("\n")
+    headline, _, details = text.lines(test.message, LINES, WIDTH).partition("\n")
     if test.outcome in SKIPPED:
         SubElement(case, "skipped", {"message": f"{test.outcome} {headline}".rstrip()})
     elif test.outcome != "pass":
@@ -49,7 +49,7 @@ def _add_case(suite: Element, classname: str, test: TestResult) -> None:
         problem = SubElement(case, kind, {"type": test.outcome, "message": headline})
         problem.text = "\n".join(filter(None, (test.question, headline, details)))
     if test.printed:
-        SubElement(case, "system-out").text = text.excerpt(test.printed, LINES, WIDTH)
+        SubElement(case, "system-out").text = text.lines(test.printed, LINES, WIDTH)
 
 
 def _counts(suite: Element) -> dict[str, str]:

@@ -16,9 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from autograder.classroom.records import Record
-from autograder.classroom.reports import class_summary, findings, text
+from autograder.classroom.reports import class_summary, findings
 from autograder.editions import Edition
-from autograder.engine.table import marks
+from autograder.engine import marks
+from llamalab import text
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -31,7 +32,7 @@ def student(record: Record, edition: Edition) -> str:
     return _render(
         "student.html",
         title=edition.title,
-        name=text.name(record.student) or record.slug,
+        name=text.line(record.student) or record.slug,
         status=record.status,
         notice=findings.notice(record),
         earned=record.results.earned,
@@ -51,7 +52,7 @@ def class_page(records: Sequence[Record], edition: Edition) -> str:
         "class.html",
         title=edition.title,
         summary=class_summary.summarise(records),
-        days=sorted({text.name(day, 10) for day in started[:1] + started[-1:]}),
+        days=sorted({text.line(day, 10) for day in started[:1] + started[-1:]}),
         seeds=sorted({record.seed for record in records}),
         graders=len({record.grader for record in records}),
         unprotected=sum(record.isolation == "process" for record in records),
@@ -93,6 +94,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"marks": marks}
-    environment.globals |= {"percent": text.percent, "count": text.count}
+    environment.filters |= {"marks": marks.figure}
+    environment.globals |= {"percent": marks.percent, "count": marks.count}
     return environment

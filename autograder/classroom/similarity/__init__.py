@@ -18,13 +18,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from autograder import editions
-from autograder.classroom.reports import text
 from autograder.classroom.reports.csv_gradebook import cell
 from autograder.classroom.similarity import pages
 from autograder.classroom.similarity.pairs import Comparison, Pair
 from autograder.classroom.similarity.source_code import Code, Reader, Unreadable
 from autograder.editions import Edition
+from autograder.engine import marks
 from autograder.intake import opening
+from llamalab import text
 from llamalab.errors import UserError
 from llamalab.files import write_text
 
@@ -59,7 +60,7 @@ def run(edition_name: str, submissions: Path, out: Path) -> int:
         print(f"left out: {name}: {reason}", file=sys.stderr)
     if len(submitted.codes) < 2:
         raise UserError(
-            f"{submissions} has {text.count(len(submitted.codes), 'submission')} to compare; it takes two or more"
+            f"{submissions} has {marks.count(len(submitted.codes), 'submission')} to compare; it takes two or more"
         )
     comparison = Comparison(submitted.codes, reader.count)
     try:
@@ -81,11 +82,11 @@ def read(submissions: Path, edition: Edition, reader: Reader) -> Submitted:
     count = Counter(each.student for each in found)
     result = Submitted([], [], [], [])
     for each in tqdm(found, "reading", delay=2, leave=False, disable=None):
-        name = text.name(each.student if count[each.student] == 1 else f"{each.student} ({each.slug})") or each.slug
+        name = text.line(each.student if count[each.student] == 1 else f"{each.student} ({each.slug})") or each.slug
         try:
             code, unread = reader.read(opening.open_submission(each.path, edition).files)
         except (opening.Refused, Unreadable) as problem:
-            result.left_out.append((name, text.name(problem.reason, 300)))
+            result.left_out.append((name, text.line(problem.reason, 300)))
             continue
         result.left_out.extend((name, f"{file}: {reason}") for file, reason in unread.items())
         result.names.append(name)
@@ -143,7 +144,7 @@ def _summary(submitted: Submitted, pairs: Sequence[Pair]) -> str:
     if pairs:
         lines.append("tokens  of each one's own  the pairs that share most")
     for pair in pairs[:PRINTED]:
-        first, second = (text.percent(shared, own) for shared, own in zip(pair.tokens, pair.own, strict=True))
+        first, second = (marks.percent(shared, own) for shared, own in zip(pair.tokens, pair.own, strict=True))
         names = f"{submitted.names[pair.first]}, {submitted.names[pair.second]}"
         lines.append(f"{min(pair.tokens):>6}  {first:>7} and {second:>5}  {names}")
     return "\n".join(lines) + "\n"

@@ -13,10 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from autograder.classroom import reports
-from autograder.classroom.reports import pages, text
+from autograder.classroom.reports import pages
 from autograder.classroom.similarity.pairs import Comparison, FilePart, Pair
 from autograder.classroom.similarity.source_code import Code
 from autograder.editions import Edition
+from llamalab import text
 
 TEMPLATES = Path(__file__).with_name("templates")
 LAYOUT = Path(reports.__file__).with_name("templates")
@@ -66,7 +67,7 @@ def index(
         left_out=left_out,
         without_own=[names[index] for index in comparison.without_own()],
         common=[
-            (stretch.tokens, text.excerpt(stretch.text, lines=12), [names[holder] for holder in stretch.holders])
+            (stretch.tokens, text.lines(stretch.text, lines=12), [names[holder] for holder in stretch.holders])
             for stretch in comparison.common()
         ],
     )

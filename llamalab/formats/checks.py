@@ -65,9 +65,7 @@ def plain_name(path: Path, field: str, name: Any) -> str:
     """Return a file name read from a foreign file, refusing anything that leaves its folder."""
     plain = isinstance(name, str) and name == Path(name).name and not set(name) & {"\\", "\0"}
     if not plain or name in ("", ".."):
-        raise FormatError(
-            f"{path}: {field} names {show(name)}, which is not a plain file name in its folder."
-        )
+        raise FormatError(f"{path}: {field} names {show(name)}, which is not a plain file name in its folder.")
     return name
 
 
@@ -171,9 +169,7 @@ def drop_tied_output(path: Path, weights: dict[str, torch.Tensor]) -> None:
     """Remove a stored copy of the tied output from the weights; raises FormatError when it is no copy."""
     output = weights.pop("output.weight", None)
     if output is not None and not torch.equal(output, weights["tok_embeddings.weight"]):
-        raise FormatError(
-            f"{path}: the output weights differ from the embeddings that the config ties them to."
-        )
+        raise FormatError(f"{path}: the output weights differ from the embeddings that the config ties them to.")
 
 
 def refuse_unless(path: Path, format_name: str, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -77,9 +77,7 @@ def open_checkpoint(path: Path) -> Contents:
 def read_config(path: Path, arguments: dict[Any, Any], tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
     """Return the model's config from model_args, and from the tensors where that is silent."""
     plain = (bool, int, float, str, type(None))
-    found = {
-        key: value for key, value in arguments.items() if isinstance(key, str) and isinstance(value, plain)
-    }
+    found = {key: value for key, value in arguments.items() if isinstance(key, str) and isinstance(value, plain)}
     if "norm_eps" in found:
         found.setdefault("layer_norm_eps", found.pop("norm_eps"))
     for key in ("dim", "n_layers", "n_heads", "vocab_size"):
@@ -109,9 +107,7 @@ def _tensors(path: Path, state: dict[Any, Any]) -> dict[str, torch.Tensor]:
     for key, tensor in state.items():
         name = key.removeprefix(COMPILED_PREFIX) if isinstance(key, str) else ""
         if not name or name in tensors:
-            raise FormatError(
-                f"{path}: the weights have the name {show(key)}, which is no name or appears twice."
-            )
+            raise FormatError(f"{path}: the weights have the name {show(key)}, which is no name or appears twice.")
         if name.endswith(BUFFERS):
             continue
         if not isinstance(tensor, torch.Tensor) or tensor.dtype not in FLOATS:

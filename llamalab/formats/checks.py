@@ -172,6 +172,18 @@ def drop_tied_output(path: Path, weights: dict[str, torch.Tensor]) -> None:
         raise FormatError(f"{path}: the output weights differ from the embeddings that the config ties them to.")
 
 
+def refuse_other_values(path: Path, found: Mapping[str, Any], plain: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raise FormatError for a field whose value makes another model than we build.
+
+    plain: field -> the values that change nothing; a field left out has the first one.
+    """
+    for field, values in plain.items():
+        value = found.get(field, values[0])
+        if not isinstance(value, (str, int, float, type(None))) or value not in values:
+            only = " or ".join(map(show, values))
+            raise FormatError(f"{path}: {field} is {show(value)}, which is not supported (only {only}).")
+
+
 def refuse_unless(path: Path, format_name: str, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise FormatError when the config has a value that the format to be written has no field for."""
     for key, value in wanted.items():

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError, Names, feed_forward_dim
-from llamalab.formats.checks import check_config, check_shapes, refuse_unless, show
+from llamalab.formats.checks import check_config, check_shapes, refuse_other_values, refuse_unless, show
 from llamalab.formats.gguf_blocks import dequantize
 from llamalab.formats.gguf_header import ARRAY, Header, TensorInfo, read_header
 from llamalab.formats.writing import atomic_file
@@ -95,10 +95,7 @@ def read_config(path: Path, header: Header) -> dict[str, Any]:
     architecture = metadata.get("general.architecture")
     if architecture != "llama":
         raise FormatError(f"{path}: general.architecture is {show(architecture)}, but only 'llama' is supported.")
-    for key, plain in PLAIN_VALUES.items():
-        value = metadata.get(key, plain[0])
-        if isinstance(value, (list, np.ndarray)) or value not in plain:
-            raise FormatError(f"{path}: {key} is {show(value)}, which is not supported (only {show(plain[-1])}).")
+    refuse_other_values(path, metadata, PLAIN_VALUES)
     found = {ours: metadata[key] for ours, key in FIELDS.items() if key in metadata}
     for ours in REQUIRED:
         if ours not in found:

@@ -18,6 +18,7 @@ from llamalab.formats.checks import (
     drop_tied_output,
     plain_name,
     read_json,
+    refuse_other_values,
     refuse_unless,
     show,
 )
@@ -107,10 +108,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if architectures != ["LlamaForCausalLM"]:
         first = architectures[0] if isinstance(architectures, list) else architectures
         raise FormatError(f"{path}: architectures is {show(first)}, but only 'LlamaForCausalLM' is supported.")
-    for field, plain in PLAIN_VALUES.items():
-        value = fields.get(field, plain[0])
-        if isinstance(value, (list, dict)) or value not in plain:
-            raise FormatError(f"{path}: {field} is {show(value)}, which is not supported (only {show(plain[0])}).")
+    refuse_other_values(path, fields, PLAIN_VALUES)
     found = {}
     for ours, field in FIELDS.items():
         if field not in fields:

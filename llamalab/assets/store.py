@@ -97,27 +97,32 @@ def fetch(
 
 
 def verify(names: Iterable[str] | str = "all", manifest: Manifest | None = None) -> list[Result]:
-    """Hash what is there again, whatever the stamps say; one Result for each named asset."""
+    """Hash what is there; one Result for each named asset. Where no hash is known yet, this one is noted."""
     chosen = (manifest or load_manifest()).select([names] if isinstance(names, str) else names)
     return [_verify_one(asset, home()) for asset in chosen]
 
 
 def _verify_one(asset: Asset, root: Path) -> Result:
+    """What the file that is there is: "right", "differs" or "missing"."""
     target = root / asset.path
     if not target.is_file():
         return Result(asset.name, "missing", target, note="not fetched")
     expected, proof = _expected(asset, root)
+    size, note = target.stat().st_size, ""
+    if asset.size not in (None, size):
+        return Result(asset.name, "differs", target, proof, note=f"{size} of {asset.size} bytes")
     try:
         digest = file_sha256(target)
     except OSError as error:
         return Result(asset.name, "differs", target, note=f"cannot be read: {error.strerror}")
     if expected is None:
-        return Result(asset.name, "right", target, proof, note=f"no sha256 is known; this one is {digest}")
-    if digest != expected:
-        size = target.stat().st_size
-        fault = f"{size} of {asset.size} bytes" if asset.size not in (None, size) else f"sha256 {digest}"
-        return Result(asset.name, "differs", target, proof, note=fault)
-    return Result(asset.name, "right", target, proof)
+        # In a project folder that cannot be written to, the file stays unverified.
+        with contextlib.suppress(LocalError):
+            _remember(asset, root, digest)
+        note = f"no sha256 was known; this one is {digest}"
+    elif digest != expected:
+        return Result(asset.name, "differs", target, proof, note=f"sha256 {digest}")
+    return Result(asset.name, "right", target, proof, note=note)
 
 
 def _fetch_one(asset: Asset, run: _Run) -> Result:
@@ -135,23 +140,10 @@ def _fetch_one(asset: Asset, run: _Run) -> Result:
 
 def _found(asset: Asset, root: Path) -> Result | None:
     """The Result for a file that is already there and right; None where there is none."""
-    target = root / asset.path
-    if target.is_dir():
-        raise LocalError(f"{target} is a folder; move it away.")
-    if not target.is_file() or asset.size not in (None, target.stat().st_size):
-        return None
-    expected, proof = _expected(asset, root)
-    try:
-        digest = file_sha256(target)
-    except OSError as error:
-        raise LocalError(f"{target} cannot be read: {error.strerror}.") from error
-    if expected not in (None, digest):
-        return None
-    if expected is None:
-        # In a project folder that cannot be written to, the file stays unverified.
-        with contextlib.suppress(LocalError):
-            _remember(asset, root, digest)
-    return Result(asset.name, "found", target, proof)
+    if (root / asset.path).is_dir():
+        raise LocalError(f"{root / asset.path} is a folder; move it away.")
+    there = _verify_one(asset, root)
+    return replace(there, state="found", note="") if there.ok else None
 
 
 def _expected(asset: Asset, root: Path) -> tuple[str | None, str]:

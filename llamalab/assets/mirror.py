@@ -1,9 +1,8 @@
 """A mirror: a folder that stands in for every source, so that a classroom without internet works."""
 
+import contextlib
 import functools
-import os
 import shutil
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from llamalab.assets.manifest import Asset, AssetError, Source
 from llamalab.assets.transfer import CHUNK, Sink, SourceError, file_sha256
 
 MIRROR_ENTRIES = 200_000
-MIRROR_DEPTH = 16
 
 
 class Mirror:
@@ -21,29 +19,18 @@ class Mirror:
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
             raise AssetError(f"the mirror {root} is not a folder.")
-        self._hashes: dict[Path, str] = {}
 
     @functools.cached_property
     def _files(self) -> list[tuple[Path, int]]:
-        files: list[tuple[Path, int]] = []
-        seen = 0
-        for folder, subfolders, names in os.walk(self.root):
-            here = Path(folder)
-            subfolders.sort()
-            if len(here.relative_to(self.root).parts) >= MIRROR_DEPTH:
-                subfolders.clear()
-            for name in sorted(names):
-                seen += 1
-                if seen > MIRROR_ENTRIES:
-                    limit = f"more than {MIRROR_ENTRIES} files"
-                    raise AssetError(f"the mirror {self.root} holds {limit}; name a smaller folder.")
-                try:
-                    info = (here / name).stat()
-                except OSError:
-                    continue
-                if stat.S_ISREG(info.st_mode):
-                    files.append((here / name, info.st_size))
-        return files
+        files = []
+        for number, path in enumerate(self.root.rglob("*")):
+            if number == MIRROR_ENTRIES:
+                limit = f"more than {MIRROR_ENTRIES} files and folders"
+                raise AssetError(f"the mirror {self.root} holds {limit}; name a smaller folder.")
+            with contextlib.suppress(OSError):
+                if path.is_file():
+                    files.append((path, path.stat().st_size))
+        return sorted(files)
 
     def copies(self, asset: Asset) -> Iterator[Path]:
         """Files that may be the asset: of its size, or of its name where no size is known."""
@@ -54,22 +41,16 @@ class Mirror:
     def wheels(self, source: Source) -> Iterator[Path]:
         """Wheels proved to be the source's."""
         for path, size in self._files:
-            if size == source.size and path.suffix == ".whl" and self._sha256(path) == source.sha256:
-                yield path
+            if size == source.size and path.suffix == ".whl":
+                with contextlib.suppress(OSError):
+                    if file_sha256(path) == source.sha256:
+                        yield path
 
     def namesakes(self, asset: Asset) -> Iterator[str]:
         """What is wrong with files that bear the asset's name and cannot be it."""
         for path, size in self._files:
             if path.name == Path(asset.path).name and asset.size not in (None, size):
                 yield f"mirror {path.relative_to(self.root)}: has {size} of {asset.size} bytes"
-
-    def _sha256(self, path: Path) -> str:
-        if path not in self._hashes:
-            try:
-                self._hashes[path] = file_sha256(path)
-            except OSError:
-                self._hashes[path] = "unreadable"
-        return self._hashes[path]
 
 
 def copy_file(path: Path, sink: Sink) -> None:

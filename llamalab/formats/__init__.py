@@ -68,9 +68,7 @@ def _detect_directory(path: Path) -> str:
         return "llamalab"
     if "model_type" in fields or "architectures" in fields:
         return "huggingface"
-    raise FormatError(
-        f"{path / 'config.json'}: has neither 'format' (llamalab) nor 'model_type' (Hugging Face)."
-    )
+    raise FormatError(f"{path / 'config.json'}: has neither 'format' (llamalab) nor 'model_type' (Hugging Face).")
 
 
 def _open(path: str | Path) -> Contents:
@@ -136,8 +134,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
         "config": contents.config,
         "parameters": contents.parameters(),
         "tensors": [
-            {"name": name, "shape": list(shape), "dtype": dtype}
-            for name, (shape, dtype) in contents.tensors.items()
+            {"name": name, "shape": list(shape), "dtype": dtype} for name, (shape, dtype) in contents.tensors.items()
         ],
         "tokenizer": str(contents.tokenizer) if contents.tokenizer else None,
         "chat_template": contents.chat_template,

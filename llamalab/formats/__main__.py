@@ -38,15 +38,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    convert.add_argument(
-        "source", metavar="SRC", type=Path, help="checkpoint file or directory, of any format"
-    )
+    convert.add_argument("source", metavar="SRC", type=Path, help="checkpoint file or directory, of any format")
     convert.add_argument(
         "target", metavar="DST", type=Path, help="what to write; .gguf, .bin and .pt name their format"
     )
-    convert.add_argument(
-        "--to", choices=formats.FORMATS, help="format of DST (default: by its suffix, else llamalab)"
-    )
+    convert.add_argument("--to", choices=formats.FORMATS, help="format of DST (default: by its suffix, else llamalab)")
     convert.add_argument("--dtype", choices=DTYPES, help="of the written weights (default: as in SRC)")
     convert.add_argument("--force", action="store_true", help="replace DST if it exists")
     convert.set_defaults(run=_convert)
@@ -70,9 +66,7 @@ def _convert(options: argparse.Namespace) -> None:
     if os.path.lexists(target) and not options.force:
         raise formats.FormatError(f"{target}: exists already; give --force to replace it.")
     if to == "llama2c-bin" and options.dtype not in (None, "float32"):
-        raise formats.FormatError(
-            f"{target}: llama2.c .bin files are float32; leave --dtype {options.dtype} out."
-        )
+        raise formats.FormatError(f"{target}: llama2.c .bin files are float32; leave --dtype {options.dtype} out.")
     _progress(f"reading {source}")
     checkpoint = formats.load(source, DTYPES.get(options.dtype))
     _progress(f"writing {target}")

@@ -65,9 +65,7 @@ def plain_name(path: Path, field: str, name: Any) -> str:
     """Return a file name read from a foreign file, refusing anything that leaves its folder."""
     plain = isinstance(name, str) and name == Path(name).name and not set(name) & {"\\", "\0"}
     if not plain or name in ("", ".."):
-        raise FormatError(
-            f"{path}: {field} names {show(name)}, which is not a plain file name in its folder."
-        )
+        raise FormatError(f"{path}: {field} names {show(name)}, which is not a plain file name in its folder.")
     return name
 
 
@@ -171,9 +169,19 @@ def drop_tied_output(path: Path, weights: dict[str, torch.Tensor]) -> None:
     """Remove a stored copy of the tied output from the weights; raises FormatError when it is no copy."""
     output = weights.pop("output.weight", None)
     if output is not None and not torch.equal(output, weights["tok_embeddings.weight"]):
-        raise FormatError(
-            f"{path}: the output weights differ from the embeddings that the config ties them to."
-        )
+        raise FormatError(f"{path}: the output weights differ from the embeddings that the config ties them to.")
+
+
+def refuse_other_values(path: Path, found: Mapping[str, Any], plain: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raise FormatError for a field whose value makes another model than we build.
+
+    plain: field -> the values that change nothing; a field left out has the first one.
+    """
+    for field, values in plain.items():
+        value = found.get(field, values[0])
+        if not isinstance(value, (str, int, float, type(None))) or value not in values:
+            only = " or ".join(map(show, values))
+            raise FormatError(f"{path}: {field} is {show(value)}, which is not supported (only {only}).")
 
 
 def refuse_unless(path: Path, format_name: str, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError, Names, feed_forward_dim
-from llamalab.formats.checks import check_config, check_shapes, refuse_unless, show
+from llamalab.formats.checks import check_config, check_shapes, refuse_other_values, refuse_unless, show
 from llamalab.formats.gguf_blocks import dequantize
 from llamalab.formats.gguf_header import ARRAY, Header, TensorInfo, read_header
 from llamalab.formats.writing import atomic_file
@@ -94,15 +94,8 @@ def read_config(path: Path, header: Header) -> dict[str, Any]:
     metadata = header.metadata
     architecture = metadata.get("general.architecture")
     if architecture != "llama":
-        raise FormatError(
-            f"{path}: general.architecture is {show(architecture)}, but only 'llama' is supported."
-        )
-    for key, plain in PLAIN_VALUES.items():
-        value = metadata.get(key, plain[0])
-        if isinstance(value, (list, np.ndarray)) or value not in plain:
-            raise FormatError(
-                f"{path}: {key} is {show(value)}, which is not supported (only {show(plain[-1])})."
-            )
+        raise FormatError(f"{path}: general.architecture is {show(architecture)}, but only 'llama' is supported.")
+    refuse_other_values(path, metadata, PLAIN_VALUES)
     found = {ours: metadata[key] for ours, key in FIELDS.items() if key in metadata}
     for ours in REQUIRED:
         if ours not in found:
@@ -121,15 +114,12 @@ def read_config(path: Path, header: Header) -> dict[str, Any]:
         value = metadata.get(key, head_dim)
         if type(value) is not int or value != head_dim:
             raise FormatError(
-                f"{path}: {key} is {show(value)}, but only embedding_length / head_count "
-                f"({head_dim}) is supported."
+                f"{path}: {key} is {show(value)}, but only embedding_length / head_count ({head_dim}) is supported."
             )
     return config
 
 
-def read_weights(
-    path: Path, tensors: dict[str, TensorInfo], dtype: torch.dtype | None
-) -> dict[str, torch.Tensor]:
+def read_weights(path: Path, tensors: dict[str, TensorInfo], dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
     """Return the weights in `dtype`; None leaves plain floats as they are and gives float32 for the rest."""
     data = torch.from_numpy(np.memmap(path, np.uint8, mode="c"))  # writing to it would not reach the file
 
@@ -138,9 +128,7 @@ def read_weights(
         try:
             weight = dequantize(stored, info.type, info.shape)
         except NotImplementedError as error:
-            raise FormatError(
-                f"{path}: the tensor {info.name!r} has type {info.type}, not supported."
-            ) from error
+            raise FormatError(f"{path}: the tensor {info.name!r} has type {info.type}, not supported.") from error
         return weight.to(dtype or weight.dtype)
 
     with _one_thread_per_operation() as threads, ThreadPoolExecutor(min(threads, 8)) as pool:

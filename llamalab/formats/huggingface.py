@@ -18,6 +18,7 @@ from llamalab.formats.checks import (
     drop_tied_output,
     plain_name,
     read_json,
+    refuse_other_values,
     refuse_unless,
     show,
 )
@@ -102,21 +103,12 @@ def read_config(path: Path) -> dict[str, Any]:
     """Return the model's config from a config.json; raises FormatError naming what we do not build."""
     fields = read_json(path)
     if fields.get("model_type") != "llama":
-        raise FormatError(
-            f"{path}: model_type is {show(fields.get('model_type'))}, but only 'llama' is supported."
-        )
+        raise FormatError(f"{path}: model_type is {show(fields.get('model_type'))}, but only 'llama' is supported.")
     architectures = fields.get("architectures") or ["LlamaForCausalLM"]
     if architectures != ["LlamaForCausalLM"]:
         first = architectures[0] if isinstance(architectures, list) else architectures
-        raise FormatError(
-            f"{path}: architectures is {show(first)}, but only 'LlamaForCausalLM' is supported."
-        )
-    for field, plain in PLAIN_VALUES.items():
-        value = fields.get(field, plain[0])
-        if isinstance(value, (list, dict)) or value not in plain:
-            raise FormatError(
-                f"{path}: {field} is {show(value)}, which is not supported (only {show(plain[0])})."
-            )
+        raise FormatError(f"{path}: architectures is {show(first)}, but only 'LlamaForCausalLM' is supported.")
+    refuse_other_values(path, fields, PLAIN_VALUES)
     found = {}
     for ours, field in FIELDS.items():
         if field not in fields:
@@ -143,14 +135,10 @@ def _rope_theta(path: Path, fields: dict[str, Any]) -> Any:
         if rope is None:
             continue
         if not isinstance(rope, dict):
-            raise FormatError(
-                f"{path}: {field} is {show(rope)}, which is not supported (only null or an object)."
-            )
+            raise FormatError(f"{path}: {field} is {show(rope)}, which is not supported (only null or an object).")
         kind = rope.get("rope_type", rope.get("type", "default"))
         if kind != "default":
-            raise FormatError(
-                f"{path}: {field} has type {show(kind)}, which is not supported (only 'default')."
-            )
+            raise FormatError(f"{path}: {field} has type {show(kind)}, which is not supported (only 'default').")
         if rope.get("partial_rotary_factor") not in (None, 1.0):
             raise FormatError(f"{path}: {field} rotates only some channels, which is not supported.")
         theta = rope.get("rope_theta", theta)

@@ -108,9 +108,7 @@ def _read_header(path: Path, start: bytes) -> tuple[int, dict[str, Any], int]:
         numbers[5] = abs(numbers[5])
     found = dict(zip(NUMBERS, numbers, strict=True)) | {"tie_embeddings": bool(tied)}
     config = check_config(path, found)
-    if version == 2 and (
-        group <= 0 or any(prod(s) % group for n, s in _one_of_each(config) if _quantised(n))
-    ):
+    if version == 2 and (group <= 0 or any(prod(s) % group for n, s in _one_of_each(config) if _quantised(n))):
         raise FormatError(f"{path}: the group size {group} does not divide the weights.")
     return version, config, group
 

@@ -77,9 +77,7 @@ def open_checkpoint(path: Path) -> Contents:
 def read_config(path: Path, arguments: dict[Any, Any], tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
     """Return the model's config from model_args, and from the tensors where that is silent."""
     plain = (bool, int, float, str, type(None))
-    found = {
-        key: value for key, value in arguments.items() if isinstance(key, str) and isinstance(value, plain)
-    }
+    found = {key: value for key, value in arguments.items() if isinstance(key, str) and isinstance(value, plain)}
     if "norm_eps" in found:
         found.setdefault("layer_norm_eps", found.pop("norm_eps"))
     for key in ("dim", "n_layers", "n_heads", "vocab_size"):
@@ -109,9 +107,7 @@ def _tensors(path: Path, state: dict[Any, Any]) -> dict[str, torch.Tensor]:
     for key, tensor in state.items():
         name = key.removeprefix(COMPILED_PREFIX) if isinstance(key, str) else ""
         if not name or name in tensors:
-            raise FormatError(
-                f"{path}: the weights have the name {show(key)}, which is no name or appears twice."
-            )
+            raise FormatError(f"{path}: the weights have the name {show(key)}, which is no name or appears twice.")
         if name.endswith(BUFFERS):
             continue
         if not isinstance(tensor, torch.Tensor) or tensor.dtype not in FLOATS:
@@ -142,7 +138,7 @@ def read_weights(
 
 def _load(path: Path) -> Any:
     """Return what torch.load makes of the file, tensors mapped rather than read."""
-    _refuse_code(path, _read_pickle(path))
+    _refuse_code(path)
     try:
         with warnings.catch_warnings(action="ignore"):  # damaged files bring out warnings meant for authors
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -150,47 +146,41 @@ def _load(path: Path) -> Any:
         raise FormatError(f"{path}: torch cannot load it ({reason(error)}).") from error
 
 
-def _read_pickle(path: Path) -> bytes:
-    """Return the pickle in a .pt archive, of which nothing may be compressed."""
+def _refuse_code(path: Path) -> None:
+    """Raise FormatError when the pickle in the file names anything but tensors and plain containers.
+
+    torch's loader for weights only does not go far enough: a bytearray of 1 TB, and tensors without content, are
+    among what it makes.
+    """
     try:
+        for name in _named_objects(_read_pickle(path)):
+            if name not in HARMLESS:
+                asked = show(name).strip("'")
+                raise FormatError(f"{path}: asks to run code on loading ({asked}); it was not opened.")
         if not zipfile.is_zipfile(path):
-            return _old_pickle(path)
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                raise FormatError(f"{path}: a compressed archive, which torch.save does not write.")
-            found = [entry for entry in entries if entry.filename.split("/")[-1] == "data.pkl"]
-            if len(found) != 1 or found[0].file_size > MAX_PICKLE_BYTES:
-                raise FormatError(f"{path}: a zip archive, but not one that torch.save wrote.")
-            return archive.read(found[0])
+            raise FormatError(f"{path}: a bare pickle; load it where you trust it and save it again with torch.save.")
     except FormatError:
         raise
-    except Exception as error:  # zipfile raises many types on a damaged archive
+    except Exception as error:  # zipfile and pickletools raise many types on damaged bytes
         raise FormatError(f"{path}: a damaged or truncated archive ({reason(error)}).") from error
 
 
-def _old_pickle(path: Path) -> bytes:
-    """Refuse a file that is no zip archive, after naming what its pickle would run, if it has one."""
-    with open(path, "rb") as file:
-        data = file.read(MAX_PICKLE_BYTES)
-    if data[:1] != b"\x80":
-        raise FormatError(f"{path}: a damaged or truncated archive (its directory is missing).")
-    _refuse_code(path, data)
-    raise FormatError(f"{path}: a bare pickle; load it where you trust it and save it again with torch.save.")
-
-
-def _refuse_code(path: Path, data: bytes) -> None:
-    """Raise FormatError when the pickle names anything but tensors and plain containers."""
-    try:
-        for name in _named_objects(data):
-            if name not in HARMLESS:
-                raise FormatError(
-                    f"{path}: asks to run code on loading ({show(name).strip(chr(39))}); it was not opened."
-                )
-    except FormatError:
-        raise
-    except Exception as error:  # pickletools raises many types on damaged instructions
-        raise FormatError(f"{path}: holds a damaged pickle ({reason(error)}).") from error
+def _read_pickle(path: Path) -> bytes:
+    """Return the pickle in a .pt archive, of which nothing may be compressed, or a pickle that lies bare."""
+    if not zipfile.is_zipfile(path):
+        with open(path, "rb") as file:
+            data = file.read(MAX_PICKLE_BYTES)
+        if data[:1] != b"\x80":
+            raise FormatError(f"{path}: a damaged or truncated archive (its directory is missing).")
+        return data
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise FormatError(f"{path}: a compressed archive, which torch.save does not write.")
+        found = [entry for entry in entries if entry.filename.split("/")[-1] == "data.pkl"]
+        if len(found) != 1 or found[0].file_size > MAX_PICKLE_BYTES:
+            raise FormatError(f"{path}: a zip archive, but not one that torch.save wrote.")
+        return archive.read(found[0])
 
 
 def _named_objects(data: bytes) -> Iterator[str]:

@@ -23,9 +23,7 @@ def open_checkpoint(path: Path) -> Contents:
     config_path, weights_path = path / "config.json", path / "model.safetensors"
     fields = read_json(config_path)
     if type(fields.get("version")) is not int or fields["version"] != VERSION:
-        raise FormatError(
-            f"{config_path}: version {show(fields.get('version'))} is not supported (only {VERSION})."
-        )
+        raise FormatError(f"{config_path}: version {show(fields.get('version'))} is not supported (only {VERSION}).")
     if not isinstance(fields.get("config"), dict):
         raise FormatError(f"{config_path}: the field 'config' is missing.")
     config = check_config(config_path, fields["config"])

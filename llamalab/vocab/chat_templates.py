@@ -318,6 +318,4 @@ def _tojson(
     """Write JSON without jinja2's escapes for HTML."""
     if indent is not None and not (isinstance(indent, int) and 0 <= indent <= 16):
         raise SecurityError(f"{indent!r} is no indentation")
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)

@@ -18,7 +18,7 @@ from llamalab.vocab.vocabulary import (
     Vocabulary,
     chat_template,
     read_bytes,
-    read_json,
+    settings,
 )
 
 # Fields of a sentencepiece model (sentencepiece_model.proto, ModelProto).
@@ -100,7 +100,7 @@ def read_sentencepiece(path: Path) -> Vocabulary:
     vocabulary = PieceVocabulary(path, data)
     if not {TRAINER, NORMALIZER} <= message_fields(data):
         raise vocabulary.fail("the file ends after some of its pieces (truncated)")
-    vocabulary.chat_template = chat_template(path.parent, read_json(path.parent / "tokenizer_config.json"))
+    vocabulary.chat_template = chat_template(path.parent, settings(path.parent / "tokenizer_config.json"))
     return vocabulary
 
 

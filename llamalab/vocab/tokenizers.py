@@ -30,7 +30,7 @@ from llamalab.vocab.vocabulary import (
     Vocabulary,
     chat_template,
     read_bytes,
-    read_json,
+    settings,
 )
 
 # How a byte-level vocabulary first cuts a text into words, by the name a GGUF file gives to it:
@@ -155,7 +155,7 @@ def read_tokenizer_json(path: Path) -> Vocabulary:
     if not 0 < size <= MAX_TOKENS:
         raise FormatError(f"{path}: has ids for {size} tokens; a tokenizer has between 1 and {MAX_TOKENS}.")
     vocabulary = LibraryVocabulary(path, library, size)
-    config = read_json(path.parent / "tokenizer_config.json")
+    config = settings(path.parent / "tokenizer_config.json")
 
     def named(key: str) -> int:
         token = config.get(key)
@@ -164,7 +164,7 @@ def read_tokenizer_json(path: Path) -> Vocabulary:
         return -1 if found is None else found
 
     vocabulary.set_ids(named("bos_token"), named("eos_token"), named("pad_token"))
-    ends = read_json(path.parent / "generation_config.json").get("eos_token_id", [])
+    ends = settings(path.parent / "generation_config.json").get("eos_token_id", [])
     vocabulary.set_eos_ids(i for i in (ends if isinstance(ends, list) else [ends]) if isinstance(i, int))
     vocabulary.add_bos = library.encode("").ids[:1] == [vocabulary.bos_id]
     vocabulary.chat_template = chat_template(path.parent, config)

@@ -1,13 +1,13 @@
 """What the back ends of tokenizer.Tokenizer have in common; tokenizers.py opens the files."""
 
 import codecs
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from llamalab.formats import FormatError
+from llamalab.formats.checks import read_json
 
 SPACE = "\u2581"  # how sentencepiece writes a space inside a piece
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -92,18 +92,9 @@ def read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def settings(path: Path) -> dict[str, Any]:
     """Return the object in a configuration file, {} when there is no such file; raises FormatError."""
-    if not path.is_file():
-        return {}
-    data = read_bytes(path)
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: not a JSON file ({error}).") from error
-    if not isinstance(content, dict):
-        raise FormatError(f"{path}: holds no JSON object.")
-    return content
+    return read_json(path) if path.is_file() else {}
 
 
 def chat_template(directory: Path, config: Mapping[str, Any]) -> str | None:

@@ -32,7 +32,7 @@ KINDS = ("todo", "import_error", "memory", "bad_answer", "error")
 MODULE = "<module>"  # what Python calls the code of a file outside of functions
 STACK_LINE = re.compile(r'^  File "([^"\n]{1,100})", line (\d{1,7}) in ([^\n]{1,100})$', re.MULTILINE)
 KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "HOME", "LANG")
-ENVELOPE = protocol.Limits(total=protocol.Limits().total + (4 << 20))
+ENVELOPE = protocol.Limits(total=protocol.Limits().total + protocol.Limits().header + (1 << 20))
 
 
 @dataclass(frozen=True)

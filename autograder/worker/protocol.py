@@ -50,7 +50,7 @@ class ProtocolError(Exception):
 class Limits:
     """What a reader accepts. Sizes in bytes."""
 
-    header: int = 1 << 20
+    header: int = 4 << 20  # a vocabulary of 32,000 and its merges; as objects they take thirty times as much
     total: int = 64 << 20
     tensors: int = 1000
     dimensions: int = 8

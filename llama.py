@@ -114,11 +114,15 @@ class Attention(nn.Module):
         """
         ### BEGIN SOLUTION attention
         T, S = query.shape[-2], key.shape[-2]
+        # A sum of D products of variance 1 has variance D; divided by its root, scores do not saturate the softmax.
         scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (B, H, T, S)
+        # A single query is the last position, which may see everything. The T queries are the last T of S positions,
+        # so the diagonal of the triangle begins S - T columns further right.
         if mask is None and self.causal and T > 1:
             mask = torch.ones(T, S, dtype=torch.bool, device=query.device).tril(diagonal=S - T)
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
+        # Sums of thousands of exponentials need float32, whatever the weights are stored in.
         weights = F.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
         weights = self.attn_dropout(weights.type_as(query))
         return weights @ value  # (B, H, T, S) x (B, H, S, D) -> (B, H, T, D)
@@ -149,11 +153,16 @@ class Attention(nn.Module):
         """Let query heads (B, H, T, D) share key/value heads (B, K, S, D): -> (B, H, T, D)."""
         B, H, T, D = query.shape
         K, S = key.shape[1], key.shape[2]
-        if T == 1:  # decoding: the H/K queries of a group are rows beside each other, and no key is copied
+        # Decoding reads the whole cache for one token, and reading it is what takes the time. So no key is copied: the
+        # H/K queries that share a head become rows of one product, as if they were H/K positions.
+        if T == 1:
             query = query.reshape(B, K, H // K, D)
+            # Rows are queries of one position here, so a triangle would be wrong: all of them see all S positions.
             mask = key.new_ones(1, 1, 1, S, dtype=torch.bool) if mask is None else mask
             return self.compute_query_key_value_scores(query, key, value, mask).reshape(B, H, 1, D)
-        if H != K:  # every key/value head is repeated for the H/K query heads of its group
+        # For many positions a plain product over H heads is faster, and the copies are small beside the scores: every
+        # key/value head is repeated for the H/K query heads of its group, neighbours sharing one.
+        if H != K:
             key, value = (x.unsqueeze(2).expand(B, K, H // K, S, D).reshape(B, H, S, D) for x in (key, value))
         return self.compute_query_key_value_scores(query, key, value, mask)
 
@@ -259,13 +268,16 @@ class Llama(LlamaPreTrainedModel):
         S = T if cache is None else cache.length + T
         if S > self.config.max_seq_len:
             raise ValueError(f"{S} tokens do not fit the window of {self.config.max_seq_len}; shorten the input")
+        # Nothing is padded: attention's own triangle will do, and only a cache moves the positions.
         if attention_mask is None:
             positions = None if S == T else torch.arange(S - T, S, device=tokens.device)
             return Context(positions, None, cache)
 
         real = attention_mask.bool()  # (B, S)
-        positions = (real.cumsum(dim=1) - 1).clamp(min=0)[:, S - T :]  # padding does not count
-        mask = real[:, None, None, :].expand(-1, 1, T, S)
+        # Padding does not count: the first real token of a row stands at 0 wherever it is, as if the row were alone.
+        # What is before it would get -1; nobody sees it, so any position will do.
+        positions = (real.cumsum(dim=1) - 1).clamp(min=0)[:, S - T :]  # (B, T)
+        mask = real[:, None, None, :].expand(-1, 1, T, S)  # one mask for all heads and layers
         if self.config.causal:
             mask = mask & torch.ones(T, S, dtype=torch.bool, device=tokens.device).tril(diagonal=S - T)
         # A padding token may look at itself: with nothing to look at its softmax would be NaN, and NaN spreads.
@@ -304,6 +316,7 @@ class Llama(LlamaPreTrainedModel):
         """
         if idx.shape[1] == 0:
             raise ValueError("generate: the prompt is empty; start it with the tokenizer's bos_id")
+        # A row that is done stays in the batch, for its tensors are one with the others'; it repeats its last token.
         finished = torch.zeros(idx.shape[0], 1, dtype=torch.bool, device=idx.device)
         cache = self._new_cache(idx, max_new_tokens)
         for _ in range(max_new_tokens):

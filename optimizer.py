@@ -100,6 +100,7 @@ class AdamW(Optimizer):
     def _update(self, p: torch.Tensor, state: dict, group: dict) -> None:
         """Move one parameter in place and keep its running means in ``state``."""
         ### BEGIN SOLUTION adamw
+        # Both means start at zero, and are too small for the first steps: that is what the correction below is for.
         if not state:
             state["step"] = 0
             state["exp_avg"] = torch.zeros_like(p)
@@ -107,13 +108,19 @@ class AdamW(Optimizer):
         beta1, beta2 = group["betas"]
         m, v = state["exp_avg"], state["exp_avg_sq"]
 
+        # In place: a copy of every parameter at every step would take as much memory as the model.
         state["step"] += 1
         m.mul_(beta1).add_(p.grad, alpha=1 - beta1)
         v.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
 
+        # m is short by 1 - beta1^t and v by 1 - beta2^t. Both factors go into the step's size, one number, rather than
+        # into two tensors: the efficient version at the end of section 2 of Kingma & Ba.
         step = group["lr"]
         if group["correct_bias"]:
             step *= math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
+        # Where gradients agree in sign, m and sqrt(v) are alike: a parameter moves by about lr, however large they are.
         p.addcdiv_(m, v.sqrt().add_(group["eps"]), value=-step)
+        # Decay acts on the weight itself. As a part of the gradient it would be divided by sqrt(v) like the rest, and so
+        # weights with large gradients would hardly decay (Loshchilov & Hutter 2019).
         p.mul_(1 - group["lr"] * group["weight_decay"])
         ### END SOLUTION adamw

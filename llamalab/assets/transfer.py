@@ -30,6 +30,13 @@ CONNECT_SECONDS = 4.0
 SILENCE_SECONDS = 30.0
 # What zipfile raises for a wheel that is cut short, damaged, encrypted or packed in an unknown way.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError)
+# What network errors say, and what it means to a user.
+REASONS = {
+    "gaierror|NameResolution|getaddrinfo": "its name cannot be resolved",
+    "^TimeoutError|timed out": "it does not answer",
+    "refused": "it refuses the connection",
+    "SSL|certificate": "its TLS certificate is not accepted here",
+}
 
 
 class SourceError(Exception):
@@ -198,16 +205,11 @@ def _require_reachable(url: str) -> None:
 
 def _why(error: BaseException) -> str:
     """The short reason at the bottom of a chain of network errors."""
-    text = str(error)
-    if isinstance(error, socket.gaierror) or "NameResolution" in text or "getaddrinfo" in text:
-        return "its name cannot be resolved"
-    if isinstance(error, TimeoutError) or "timed out" in text:
-        return "it does not answer"
-    if isinstance(error, ConnectionRefusedError) or "refused" in text:
-        return "it refuses the connection"
-    if "SSL" in text or "certificate" in text:
-        return "its TLS certificate is not accepted here"
-    return " ".join((getattr(error, "strerror", None) or text).split())[:160]
+    text = f"{type(error).__name__}: {error}"
+    for expression, meaning in REASONS.items():
+        if re.search(expression, text):
+            return meaning
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())[:160]
 
 
 def download_drive(source: Source, sink: Sink) -> None:

@@ -118,9 +118,9 @@ class AdamW(Optimizer):
         step = group["lr"]
         if group["correct_bias"]:
             step *= math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
-        # Where gradients agree in sign, m and sqrt(v) are alike: a parameter moves by about lr, be they large or small.
+        # Where gradients agree in sign, m and sqrt(v) are alike: then the step is about lr, whatever their size.
         p.addcdiv_(m, v.sqrt().add_(group["eps"]), value=-step)
-        # Decay acts on the weight itself. As a part of the gradient it would be divided by sqrt(v) like the rest, and so
+        # Decay acts on the weight itself. As a part of the gradient it would be divided by sqrt(v) like the rest, and
         # weights with large gradients would hardly decay (Loshchilov & Hutter 2019).
         p.mul_(1 - group["lr"] * group["weight_decay"])
         ### END SOLUTION adamw

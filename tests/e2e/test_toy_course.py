@@ -1,7 +1,8 @@
 """A course is added by adding files: a toy one is checked, audited, released, graded and reported on.
 
-``toy_course.py`` has its files, and ``autograder/README.md`` says what each is for. Nothing of the project's code is
-touched, and nothing in it knows this course.
+``tests/fixtures/toy_course`` has its files, and ``autograder/README.md`` says what each is for. Nothing of the project's
+code is touched, and nothing in it knows this course. Its components: one whose answer is a list of pairs of bytes, one
+where students write a constructor beside a class that is not graded, one in a notebook, one with a limit of processor time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from autograder import trust
-from tests.e2e import toy_course
 from tests.e2e.attacks.conftest import why_not
 
+TOY = trust.CODE / "tests" / "fixtures" / "toy_course"
 SLOW_LINE = ("        data = word", "        sum(i * i for i in range(20000))\n        data = word")
 
 
@@ -34,10 +36,11 @@ def autograder(*arguments: object, cwd: Path = trust.CODE, status: int = 0) -> s
 
 @pytest.fixture(scope="module")
 def edition(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = toy_course.write(tmp_path_factory.mktemp("courses"))
-    printed = autograder("build-references", "--edition", path)
-    assert all(name in printed for name in toy_course.ADAPTERS)
-    return path
+    course = tmp_path_factory.mktemp("courses") / "toy"
+    shutil.copytree(TOY, course)
+    printed = autograder("build-references", "--edition", course / "toy101.toml")
+    assert all(f"{name}: " in printed for name in ("merges", "block", "lab", "speed"))
+    return course / "toy101.toml"
 
 
 @pytest.fixture(scope="module")

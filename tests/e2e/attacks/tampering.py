@@ -43,9 +43,12 @@ ATTACKS = (
         over=WRONG,
         beside={
             **{f"{name}.py": OWNED for name in ("torch", "json", "random", "math", "pathlib", "config", "ctypes")},
-            **{f"{name}/__init__.py": OWNED for name in ("numpy", "autograder", "llamalab", "autograder/adapters")},
-            "autograder/adapters/rope.py": OWNED,
-            "autograder/references/rope.safetensors": b"",
+            **{
+                f"{name}/__init__.py": OWNED
+                for name in ("numpy", "autograder", "llamalab", "autograder/worker", "courses")
+            },
+            "courses/mini_llama/components/rope/adapter.py": OWNED,
+            "courses/mini_llama/components/rope/references.safetensors": b"",
         },
     ),
     Attack(
@@ -78,12 +81,13 @@ ATTACKS = (
         over=WRONG,
         beside={
             "tests/graders/test_rope.py": "def test_queries_turn_by_their_position(judge): pass\n",
-            "autograder/judge.py": OWNED,
+            "autograder/engine/judge.py": OWNED,
+            "courses/mini_llama/components/rope/adapter.py": OWNED,
             "src/rope.py": RIGHT,
             "Rope.py": RIGHT,
             "rope.py ": RIGHT,
             "r\u043epe.py": RIGHT,
-            "assignments/mmia.toml": "[components.rope]\npoints = 100\nregions = []\n",
+            "courses/mini_llama/mmia.toml": "[components.rope]\npoints = 100\nregions = []\n",
         },
     ),
     Attack(

@@ -198,7 +198,8 @@ import os, signal, socket
 ROOT = "/mnt/autograder"
 SECRETS = ["", "/private", "/private/settings.json", "/private/references/0/rope.safetensors", "/project",
            "/project/tests/graders/test_rope.py", "/project/autograder/engine/judge.py",
-           "/project/courses/mini_llama/components/rope/references.safetensors", "/project/courses/mini_llama/mmia.toml"]
+           "/project/courses/mini_llama/components/rope/references.safetensors",
+           "/project/courses/mini_llama/mmia.toml"]
 
 def attempt(what, action):
     try:

@@ -76,6 +76,7 @@ provided_files = [
     "config.py", "base_llama.py", "tokenizer.py", "utils.py", "llama.py", "sampling.py", "classifier.py", "lora.py",
     "optimizer.py",
 ]
+command_files = ["run_llama.py", "sanity_check.py", "sanity_check.data"]
 [components.rope]
 points = 1
 regions = ["rope", "rope_frequencies"]
@@ -85,7 +86,10 @@ regions = ["rope", "rope_frequencies"]
 @pytest.fixture
 def small(tmp_path) -> tuple[Path, Handout]:
     """A written handout with one component."""
-    handout = assemble(editions.read(a_course(tmp_path / "course", ROPE, "mine")))
+    mine = a_course(tmp_path / "course", ROPE, "mine")
+    regions = sorted({region for each in editions.of_course(REAL.course) for region in each.todo_regions})
+    mine.with_name("rest.toml").write_text(f"also_todo = {regions}\n{ROPE}")  # the regions of the provided files
+    handout = assemble(editions.read(mine))
     release.write(handout, tmp_path / "handout")
     return tmp_path / "handout", handout
 

@@ -157,7 +157,8 @@ ATTACKS = (
             import importlib
             sys.path[:0] = ['/project', PROJECT, '/']
             for name in ('engine', 'engine.judge', 'engine.graders', 'engine.references', 'engine.session', 'answers',
-                         'classroom', 'classroom.marking', 'instructor', 'instructor.bank', 'intake', 'trust', 'editions'):
+                         'classroom', 'classroom.marking', 'instructor', 'instructor.bank', 'intake', 'trust',
+                         'editions'):
                 attempt(name, importlib.import_module, f'autograder.{name}')
             for name in ('tests', 'tests.graders', 'llamalab.fast', 'llamalab.fast.fused', 'llamalab.fast.prefixes'):
                 attempt(name, importlib.import_module, name)

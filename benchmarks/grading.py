@@ -38,7 +38,7 @@ from statistics import median
 
 from autograder import editions
 from autograder.classroom import isolation
-from autograder.editions import COURSES, Edition
+from autograder.editions import Edition
 from autograder.engine import graders
 from autograder.instructor import release
 from autograder.instructor.handout import assemble
@@ -104,21 +104,19 @@ def grade(edition: Edition, submissions: Path, out: Path, workers: int | None = 
     return watched([*command, "--seed", "1", *options])
 
 
-def isolation_share(edition: Edition, folder: Path) -> float:
+def isolation_share(edition: Edition) -> float:
     """Medians of grading one finished submission with and without a sandbox, in turns."""
-    for name, text in grading_class.finished().items():
-        (folder / name).write_text(text, encoding="utf-8")
-    copies = [folder / str(number) for number in range(2 * (TURNS + 1))]
-    for copy in copies:
-        shutil.copytree(folder, copy, ignore=lambda _, names: [name for name in names if name.isdigit()])
-    tests = graders.collect(edition.chosen([]))
+    finished = Submission.of(edition, edition.files)
+    tests = graders.collect(edition)
     times: dict[str, list[float]] = {"bubblewrap": [], "process": []}
     sessions = {kind: isolation.session(kind, edition, tests) for kind in times}
     try:
-        for number, copy in enumerate(copies):  # a submission of its own each time: each gets its walls anew
+        for number in range(2 * (TURNS + 1)):  # a submission of its own each time: each gets its walls anew
             kind = list(times)[number % 2]
+            first = next(iter(finished.files))
+            another = {**finished.files, first: finished.files[first] + b"# %d\n" % number}
             started = time.perf_counter()
-            graders.grade(edition, tests, Submission.of(edition, copy), sessions[kind])
+            graders.grade(edition, tests, Submission(edition, another), sessions[kind])
             times[kind].append(time.perf_counter() - started)
     finally:
         for session in sessions.values():
@@ -129,7 +127,7 @@ def isolation_share(edition: Edition, folder: Path) -> float:
 
 def fresh_processes(edition: Edition, archives: Sequence[Path], folder: Path) -> float:
     """Seconds for these submissions, each in a handout of its own with a pytest of its own."""
-    made = assemble(COURSES / f"{edition.name}.toml")
+    made = assemble(edition)
     for archive in archives:
         release.write(made, folder / archive.stem)
         with zipfile.ZipFile(archive) as opened:  # our own, from grading_class
@@ -154,7 +152,7 @@ def main() -> None:
     edition = editions.load(options.edition)
     with tempfile.TemporaryDirectory(prefix="llamalab-") as name:
         folder = Path(name)
-        for part in ("class", "honest", "one", "alone", "fresh"):
+        for part in ("class", "honest", "one", "fresh"):
             (folder / part).mkdir()
         kinds = grading_class.write(edition, folder / "class", options.count)
         say(f"grading {options.count}: {kinds}")
@@ -170,7 +168,7 @@ def main() -> None:
         honest_seconds, _ = grade(edition, folder / "honest", folder / "honest_results")
         say(f"{honest_seconds:.0f} s; now one alone, and isolation")
         _, alone = grade(edition, folder / "one", folder / "one_results", workers=1)
-        share = isolation_share(edition, folder / "alone")
+        share = isolation_share(edition)
     figures = {
         "count": options.count,
         "kinds": kinds,

@@ -8,8 +8,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from autograder.editions import COURSES, Edition
-from autograder.instructor import bank, handout
+from autograder.editions import Edition
+from autograder.engine import references
+from autograder.engine.graders import asks
+from autograder.instructor import bank, handout, solved
 
 Files = dict[str, str]
 
@@ -38,19 +40,15 @@ def write(edition: Edition, folder: Path, count: int) -> dict[str, int]:
     return kinds
 
 
-def finished() -> Files:
-    """The student files of the solved tree, fences and all."""
-    return bank.sources()
-
-
 def _endless(edition: Edition) -> Iterator[tuple[str, Files]]:
     choose = random.Random(2017)
-    solved = {name: text for name, text in finished().items() if name in edition.student_files}
-    made = handout.assemble(COURSES / f"{edition.name}.toml").files
+    every = solved.sources(edition)
+    finished = {name: every[name] for name in edition.student_files}
+    made = handout.assemble(edition).files
     todo = {name: made[name].decode() for name in edition.student_files}
     rated = [name for name, component in edition.components.items() if component.points]
-    wrong = [entry for name in rated for entry in bank.mistakes(name) if _asked(entry, edition)]
-    unusual = [entry for name in rated for entry in bank.alternatives(name)]
+    wrong = [entry for name in rated for entry in _asked(edition, name)]
+    unusual = [entry for name in rated for entry in bank.alternatives(edition, name)]
     choose.shuffle(wrong)
     choose.shuffle(unusual)
     while True:
@@ -58,22 +56,24 @@ def _endless(edition: Edition) -> Iterator[tuple[str, Files]]:
             ["finished"] * 4 + ["unusual"] * 2 + ["partly"] * 5 + ["wrong"] * 8 + ["hostile"], 20
         ):
             if kind == "finished":
-                yield kind, solved
+                yield kind, finished
             elif kind == "partly":
-                done = choose.sample(list(solved), choose.randint(0, len(solved) - 1))
-                yield kind, {name: solved[name] if name in done else todo[name] for name in solved}
+                done = choose.sample(list(finished), choose.randint(0, len(finished) - 1))
+                yield kind, {name: finished[name] if name in done else todo[name] for name in finished}
             elif kind == "hostile":
                 attack = choose.choice(list(HOSTILE.values()))
-                yield kind, solved | {"rope.py": f"{solved['rope.py']}\n{attack}\n"}
+                yield kind, finished | {"rope.py": f"{finished['rope.py']}\n{attack}\n"}
             else:
                 entries = wrong if kind == "wrong" else unusual
                 entries.append(entries.pop(0))
-                applied = bank.apply(entries[-1], finished())
-                yield kind, {name: text for name, text in applied.items() if name in edition.student_files}
+                applied = bank.apply(entries[-1], every)
+                yield kind, {name: applied[name] for name in edition.student_files}
 
 
-def _asked(entry: bank.Mistake, edition: Edition) -> bool:
-    return entry.region in ("", *edition.todo_regions)
+def _asked(edition: Edition, component: str) -> list[bank.Mistake]:
+    """The known mistakes that an edition's students can make."""
+    options = references.load(edition, component).options
+    return [entry for entry in bank.mistakes(edition, component) if asks(entry.only, options)]
 
 
 def _zip(files: Files) -> bytes:

@@ -16,7 +16,8 @@ import pytest
 from autograder.editions import Edition
 from autograder.intake.opening import Refused, open_submission
 
-EDITION = Edition("course", "A course", True, ("llama.py", "rope.py"), ("config.py",), {})
+HERE = Path("courses/small")  # where no file of this edition is: nothing but its names is asked for
+EDITION = Edition("small", "A course", HERE / "small.toml", HERE, ("llama.py", "rope.py"), ("config.py",), {})
 LLAMA, ROPE = b"class RMSNorm: ...\n", b"def apply_rotary_emb(): ...\n"
 FILES = {"llama.py": LLAMA, "rope.py": ROPE}
 Entries = Iterable[tuple[str, bytes]]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from autograder import editions
 from autograder.classroom import doctor, isolation
 from autograder.engine.session import Limits
 
@@ -28,8 +27,8 @@ def test_bubblewrap_holds_here():
 
 
 def test_a_worker_without_a_sandbox_is_found_out():
-    edition = editions.load(editions.default())
-    with isolation.session("process", edition, ["rope"], Limits(seconds=5.0, memory=256 << 20)) as session:
+    limits = Limits(seconds=5.0, memory=256 << 20)
+    with doctor._course() as edition, isolation.session("process", edition, [doctor.COMPONENT], limits) as session:
         found = {finding.tried: finding for finding in islice(doctor.examine(edition, session), 4)}
     broken = {tried for tried, finding in found.items() if not finding.held}
     assert {"reach a server on this machine", "read the user's files", "read the right answers"} <= broken

@@ -17,9 +17,9 @@ import pytest
 from autograder import editions
 from autograder.classroom.gradebook import Gradebook
 from autograder.classroom.records import Record
-from autograder.instructor import bank
+from autograder.instructor import bank, solved
 from autograder.instructor.handout import assemble
-from autograder.intake.submission import ROOT
+from autograder.trust import CODE
 
 pytestmark = pytest.mark.slow
 EDITION = "minillama"  # whose inputs are drawn sooner than those with LoRA
@@ -44,20 +44,20 @@ def hand_in(folder: Path, files: dict[str, str]) -> None:
 @pytest.fixture(scope="module")
 def submissions(tmp_path_factory) -> Path:
     """Six: right, with a known mistake, not begun, forging results, with a typing error, and a refused archive."""
-    folder, solved = tmp_path_factory.mktemp("class") / "submissions", bank.sources()
-    handout = assemble(editions.COURSES / f"{EDITION}.toml").files
-    hand_in(folder / "new", {name: handout[name].decode() for name in editions.load(EDITION).student_files})
-    mistake = next(entry for entry in bank.mistakes("rope") if entry.name == "negative_angle")
-    hand_in(folder / "mistaken", bank.apply(mistake, solved))
+    folder, edition = tmp_path_factory.mktemp("class") / "submissions", editions.load(EDITION)
+    right, handout = solved.sources(edition), assemble(edition).files
+    hand_in(folder / "new", {name: handout[name].decode() for name in edition.student_files})
+    mistake = next(entry for entry in bank.mistakes(edition, "rope") if entry.name == "negative_angle")
+    hand_in(folder / "mistaken", bank.apply(mistake, right))
     hand_in(
-        folder / "hasty", {**solved, "optimizer.py": solved["optimizer.py"].replace("def step(self", "def step(self,,")}
+        folder / "hasty", {**right, "optimizer.py": right["optimizer.py"].replace("def step(self", "def step(self,,")}
     )
-    hand_in(folder / "sly", {**solved, "rope.py": HARMFUL})
+    hand_in(folder / "sly", {**right, "rope.py": HARMFUL})
     with zipfile.ZipFile(folder / "honest.zip", "w") as archive:
-        for name, text in solved.items():
+        for name, text in right.items():
             archive.writestr(f"homework/{name}", text)
     with zipfile.ZipFile(folder / "traveller.zip", "w") as archive:
-        archive.writestr("../../rope.py", solved["rope.py"])
+        archive.writestr("../../rope.py", right["rope.py"])
     return folder
 
 
@@ -65,7 +65,7 @@ def grade(submissions: Path, out: Path, workers: int) -> subprocess.Popen:
     command = [sys.executable, "-m", "autograder", "grade", EDITION, submissions, "--out", out, "--seed", str(SEED)]
     return subprocess.Popen(
         [*map(str, command), "--isolation", ISOLATION, "--workers", str(workers)],
-        cwd=ROOT,
+        cwd=CODE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

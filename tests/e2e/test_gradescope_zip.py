@@ -21,10 +21,12 @@ import pytest
 from autograder import editions
 from autograder.classroom import gradescope
 from autograder.engine import references
-from autograder.instructor import bank
+from autograder.instructor import solved
 
 EDITION = editions.load("mmia")
+SOLVED = solved.sources(EDITION)
 TWO_COMPONENTS = """
+files = "../.."
 student_files = ["rope.py", "llama.py", "sampling.py", "optimizer.py", "classifier.py", "lora.py"]
 provided_files = ["config.py", "base_llama.py", "tokenizer.py", "utils.py"]
 [components.rope]
@@ -86,7 +88,7 @@ class Gradescope:
             opened.extractall(folder / "source")
             self.settings = json.loads(opened.read("private/settings.json"))
         if edition:
-            (folder / "source" / "project" / "assignments" / "mmia.toml").write_text(edition)
+            (folder / "source" / "project" / "courses" / "mini_llama" / "mmia.toml").write_text(edition)
         shutil.copy(folder / "source" / "run_autograder", folder)
         (folder / "run_autograder").chmod(0o755)
         (folder / "submission").mkdir()
@@ -141,8 +143,8 @@ def archive(tmp_path_factory) -> Path:
     for number in range(len(seeds)):
         (folder / "drawn" / str(number)).mkdir(parents=True)
         for name in EDITION.components:
-            drawn = replace(references.load(name), fingerprints=())
-            (folder / "drawn" / str(number) / f"{name}.safetensors").write_bytes(drawn.to_bytes())
+            drawn = replace(references.load(EDITION, name), fingerprints=())
+            (folder / "drawn" / str(number) / f"{name}.safetensors").write_bytes(references.to_bytes([drawn]))
     gradescope.write(folder / "out.zip", EDITION, seeds, folder / "drawn")
     return folder / "out.zip"
 
@@ -159,13 +161,13 @@ def test_every_seed_gives_inputs_of_its_own_with_right_answers(tmp_path, capsys)
     assert "drawing inputs: 100%" in capsys.readouterr().err
     first, second, again = [(tmp_path / number / "layer_norm.safetensors").read_bytes() for number in "012"]
     assert first == again != second
-    drawn = references.read("layer_norm", tmp_path / "0" / "layer_norm.safetensors")
-    assert drawn.expected.keys() == references.load("layer_norm").expected.keys() and not drawn.fingerprints
+    drawn = references.read(edition, "layer_norm", tmp_path / "0" / "layer_norm.safetensors")
+    assert drawn.expected.keys() == references.load(EDITION, "layer_norm").expected.keys() and not drawn.fingerprints
 
 
 def test_the_solved_tree_gets_full_marks(tmp_path, archive):
     container = Gradescope(tmp_path / "autograder", archive)
-    container.hand_in(**{name.removesuffix(".py"): text for name, text in bank.sources().items()})
+    container.hand_in(**{name.removesuffix(".py"): text for name, text in SOLVED.items()})
     results = container.run()
     assert [(entry["name"], entry["score"]) for entry in results["tests"]] == [
         (name, component.points) for name, component in EDITION.components.items()
@@ -175,15 +177,15 @@ def test_the_solved_tree_gets_full_marks(tmp_path, archive):
 
 
 def test_a_known_mistake_is_named_although_its_inputs_are_secret(container):
-    wrong = bank.sources()["rope.py"].replace("pairs * turns", "pairs * turns.conj()")
-    container.hand_in(rope=wrong, llama=bank.sources()["llama.py"])
+    wrong = SOLVED["rope.py"].replace("pairs * turns", "pairs * turns.conj()")
+    container.hand_in(rope=wrong, llama=SOLVED["llama.py"])
     results = container.run()
     assert 0 < scores(results)["rope"] < 15 and scores(results)["layer_norm"] == 10
     assert output(results, "rope").startswith("matches: rotation by the negative angle.")
 
 
 def test_when_time_is_up_what_was_graded_counts_and_the_rest_is_not_run(container):
-    container.hand_in(rope="import time\ndef apply_rotary_emb(*_): time.sleep(60)\n", llama=bank.sources()["llama.py"])
+    container.hand_in(rope="import time\ndef apply_rotary_emb(*_): time.sleep(60)\n", llama=SOLVED["llama.py"])
     results = container.run(seconds=4)
     assert "not run: grading one submission may take 4 s" in output(results, "rope")
     assert scores(results) == {"rope": 0, "layer_norm": 0}
@@ -195,7 +197,9 @@ import os, signal, socket
 
 ROOT = "/mnt/autograder"
 SECRETS = ["", "/private", "/private/settings.json", "/private/references/0/rope.safetensors", "/project",
-           "/project/tests/graders/test_rope.py", "/project/autograder/references/rope.safetensors"]
+           "/project/tests/graders/test_rope.py", "/project/autograder/engine/judge.py",
+           "/project/courses/mini_llama/components/rope/references.safetensors",
+           "/project/courses/mini_llama/mmia.toml"]
 
 def attempt(what, action):
     try:
@@ -252,7 +256,7 @@ def test_a_submission_reaches_neither_results_nor_answers_nor_the_process_that_g
         pytest.skip("needs bubblewrap")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        files = {"rope": f"PORT = {port}\n{HOSTILE}", "llama": bank.sources()["llama.py"]}
+        files = {"rope": f"PORT = {port}\n{HOSTILE}", "llama": SOLVED["llama.py"]}
         (container.hand_in if isolation == "user" else container.hand_in_zip)(**files)
         results = container.run(bubblewrap=isolation == "bubblewrap")
     assert results["extra_data"]["isolation"] == isolation

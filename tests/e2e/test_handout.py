@@ -16,8 +16,10 @@ from autograder.engine import graders
 from autograder.engine.session import Session
 from autograder.instructor import proofs, release
 from autograder.instructor.handout import Handout, assemble
-from autograder.intake.submission import ROOT, Submission
+from autograder.intake.submission import Submission
+from autograder.trust import CODE
 from llamalab.errors import UserError
+from tests.small_course import REAL, a_course
 
 
 def python(folder: Path, *arguments: object) -> subprocess.CompletedProcess:
@@ -33,11 +35,11 @@ EDITIONS = [pytest.param(name, marks=[] if name == "mmia" else [pytest.mark.slow
 def released(request, tmp_path_factory) -> tuple[Path, Handout]:
     """An edition's handout as its instructor gets it."""
     folder = tmp_path_factory.mktemp(request.param) / "handout"
-    done = python(ROOT, "-m", "autograder", "release", request.param, folder)
+    done = python(CODE, "-m", "autograder", "release", request.param, folder)
     assert done.returncode == 0, done.stderr
     points = sum(component.points for component in editions.load(request.param).components.values())
     assert f"the score is 0 of {points:g}, and {points:g} of {points:g} with the solutions put back" in done.stdout
-    return folder, assemble(editions.COURSES / f"{request.param}.toml")
+    return folder, assemble(editions.load(request.param))
 
 
 def test_the_folder_and_the_zip_lie_beside_each_other_and_nothing_else(released):
@@ -48,12 +50,14 @@ def test_the_folder_and_the_zip_lie_beside_each_other_and_nothing_else(released)
 def test_the_score_climbs_to_full_marks_as_regions_are_filled(released, tmp_path):
     folder, handout = shutil.copytree(released[0], tmp_path / "mine"), released[1]
     edition, rows, scores, filled = handout.edition, {}, [0.0], set()
-    tests = graders.collect(list(edition.components.values()))
+    tests = graders.collect(edition)
     with Session() as session:
         for region in handout.todos:
             handout.solve(folder, region)
             filled.add(region)
-            touched = {name: tests[name] for name, component in edition.components.items() if region in component.regions}
+            touched = {
+                name: tests[name] for name, component in edition.components.items() if region in component.regions
+            }
             results = graders.grade(edition, touched, Submission.of(edition, folder), session)
             rows |= {row.name: row for row in results.components}
             scores.append(sum(row.earned for row in rows.values()))
@@ -65,12 +69,14 @@ def test_the_score_climbs_to_full_marks_as_regions_are_filled(released, tmp_path
 # --- a small handout, as its student sees it ---------------------------------------------------------------------
 
 
-ROPE = """
+ROPE = f"""
+files = "{REAL.files.as_posix()}"
 student_files = ["rope.py"]
 provided_files = [
     "config.py", "base_llama.py", "tokenizer.py", "utils.py", "llama.py", "sampling.py", "classifier.py", "lora.py",
     "optimizer.py",
 ]
+command_files = ["run_llama.py", "sanity_check.py", "sanity_check.data"]
 [components.rope]
 points = 1
 regions = ["rope", "rope_frequencies"]
@@ -80,8 +86,10 @@ regions = ["rope", "rope_frequencies"]
 @pytest.fixture
 def small(tmp_path) -> tuple[Path, Handout]:
     """A written handout with one component."""
-    (tmp_path / "mine.toml").write_text(ROPE)
-    handout = assemble(tmp_path / "mine.toml")
+    mine = a_course(tmp_path / "course", ROPE, "mine")
+    regions = sorted({region for each in editions.of_course(REAL.course) for region in each.todo_regions})
+    mine.with_name("rest.toml").write_text(f"also_todo = {regions}\n{ROPE}")  # the regions of the provided files
+    handout = assemble(editions.read(mine))
     release.write(handout, tmp_path / "handout")
     return tmp_path / "handout", handout
 
@@ -109,6 +117,7 @@ def test_a_fast_precision_is_said_not_to_be_part_of_a_handout(small):
 
 
 # --- proofs that find something ----------------------------------------------------------------------------------
+
 
 def test_a_module_that_does_not_import_stops_a_release(small):
     (small[0] / "autograder/__init__.py").write_text("import nothing_of_this_name\n")

@@ -12,6 +12,8 @@ import threading
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +23,15 @@ from autograder import editions
 from autograder.classroom import batch, inputs, isolation, live, marking, replay
 from autograder.classroom.crew import Crew
 from autograder.classroom.gradebook import Gradebook
-from autograder.editions import Component
 from autograder.engine import graders, references
 from autograder.engine.session import Answer, Fault, Limits, Session
-from autograder.instructor import bank
 from autograder.intake.opening import Found
 from autograder.intake.submission import Submission
 from llamalab.errors import UserError
+from tests.small_course import ROPE, a_course
 
-SMALL = """
-student_files = ["rope.py"]
-provided_files = ["config.py", "base_llama.py", "tokenizer.py", "utils.py"]
-[components.rope]
-points = 12
-regions = ["rope", "rope_frequencies"]
-"""
+SMALL = ROPE.format(points=12)
+RIGHT = (editions.load("mmia").files / "rope.py").read_text("utf-8")
 WRONG = ("pairs * turns", "pairs * turns.conj()")
 
 
@@ -61,11 +57,11 @@ class Borrowed:
         pass
 
     def calls(
-        self, submission: Submission, adapter: str, cases: Sequence[Mapping[str, Any]]
+        self, submission: Submission, component: str, cases: Sequence[Mapping[str, Any]], *more: Any
     ) -> list[Answer | Fault]:
-        key = (tuple(submission.sources().items()), adapter, repr(cases))
+        key = (tuple(submission.files.items()), component, repr(cases), repr(more))
         if key not in self.answers:
-            self.answers[key] = self._session.calls(submission, adapter, cases)
+            self.answers[key] = self._session.calls(submission, component, cases, *more)
         return self.answers[key]
 
     def close(self) -> None:
@@ -75,18 +71,18 @@ class Borrowed:
 @pytest.fixture(scope="module")
 def collected():
     """The graders of ``rope``, collected once."""
-    return graders.collect([Component("rope", 12, ("rope", "rope_frequencies"))])
+    edition = editions.load("mmia")
+    return graders.collect(edition, edition.chosen(["rope"]))
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, worker, collected) -> Path:
     """Holds ``submissions/`` with one that is right; its course, ``small``, has one component."""
-    (tmp_path / "assignments").mkdir()
-    (tmp_path / "assignments" / "small.toml").write_text(SMALL)
-    monkeypatch.setattr(editions, "COURSES", tmp_path / "assignments")
+    a_course(tmp_path / "courses" / "mini_llama", SMALL)
+    monkeypatch.setattr(editions, "COURSES", tmp_path / "courses")
     monkeypatch.setattr(isolation, "session", lambda *_: Borrowed(worker))
-    monkeypatch.setattr(inputs, "fresh", lambda edition, seed: references.load)
-    monkeypatch.setattr(graders, "collect", lambda components: collected)
+    monkeypatch.setattr(inputs, "fresh", lambda edition, seed: partial(references.load, edition))
+    monkeypatch.setattr(graders, "collect", lambda edition: collected)
     monkeypatch.setattr(marking.grader_hash, "of", lambda edition: "g" * 64)
     monkeypatch.chdir(tmp_path)
     hand_in("ada")
@@ -94,7 +90,7 @@ def folder(tmp_path, monkeypatch, worker, collected) -> Path:
 
 
 def hand_in(student: str, *change: str) -> None:
-    text = bank.sources()["rope.py"]
+    text = RIGHT
     if change:
         assert change[0] in text
     Path("submissions", student).mkdir(parents=True, exist_ok=True)
@@ -176,8 +172,7 @@ def test_only_new_and_changed_submissions_are_graded(folder, capsys):
 def test_regrading_keeps_the_old_result_and_says_who_changes_and_why(folder, monkeypatch, capsys):
     hand_in("bob")
     grade(seed=5)
-    solved = references.load
-    monkeypatch.setattr(inputs, "fresh", lambda edition, seed: lambda name: _impossible(solved(name)))
+    monkeypatch.setattr(inputs, "fresh", lambda edition, seed: lambda name: _impossible(references.load(edition, name)))
     monkeypatch.setattr(marking.grader_hash, "of", lambda edition: "h" * 64)
     capsys.readouterr()
     grade(seed=9, regrade=True)
@@ -193,7 +188,7 @@ def _impossible(known: references.References) -> references.References:
         case: {variant: {name: value + 1 for name, value in outputs.items()} for variant, outputs in variants.items()}
         for case, variants in known.expected.items()
     }
-    return references.References(known.component, known.modules, known.axes, known.inputs, wrong)
+    return replace(known, expected=wrong, questions={}, fingerprints=())
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------------------
@@ -217,7 +212,7 @@ def test_an_error_on_this_side_costs_one_submission_and_is_tried_again(folder, m
     right = marking.graders.grade
 
     def breaks(edition, tests, submission, *more):
-        if WRONG[1] in submission.student["rope"].read_text():
+        if WRONG[1] in submission.files["rope.py"].decode():
             raise ZeroDivisionError("division\x1b[2J by zero")
         return right(edition, tests, submission, *more)
 

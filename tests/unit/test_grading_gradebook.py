@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from autograder.classroom.gradebook import Conditions, Gradebook
 from autograder.classroom.records import Record
 from autograder.engine.results import ComponentResult, Match, Results, TestResult
-from autograder.intake.submission import ROOT
+from autograder.trust import CODE
 from llamalab.errors import UserError
 
 CONDITIONS = Conditions("g" * 64, "bubblewrap", 10.0, 1024)
@@ -89,12 +90,22 @@ def test_a_person_can_ask_for_the_outcomes_of_every_test(book, run, path):
         ("Ada", "rope", "test_keys", "timeout"),
         ("Ada", "rope", "test_queries", "pass"),
     ]
-    assert asked(path, "SELECT component, earned, mistake FROM components") == [("rope", 7.5, "negative_angle")]
+    assert asked(path, "SELECT component, earned, misconception FROM components") == [("rope", 7.5, "negative_angle")]
     assert asked(path, "SELECT file FROM files") == [("rope.py",)]
     assert ("python", "3.11.0") in asked(path, "SELECT name, value FROM environment")
     assert asked(path, "SELECT submission, grader, seed, isolation, seconds FROM results") == [
         ("5" * 64, "g" * 64, 7, "bubblewrap", 1.5)
     ]
+
+
+def test_an_edition_is_a_track_in_the_file_as_in_the_first_gradebooks(book, run, path):
+    book.add(run, made(outcome="fail"))
+    assert asked(path, "SELECT track FROM about") == [("mmia",)]
+    assert asked(path, "SELECT misconception FROM components") == [("negative_angle",)]
+    ((text,),) = asked(path, "SELECT record FROM gradings")
+    kept = json.loads(text)
+    assert kept["track"] == kept["results"]["track"] == "mmia"
+    assert not {"edition", "mistake"} & {*kept, *kept["results"]}
 
 
 def test_text_that_is_no_unicode_is_kept_in_the_record_and_readable_in_the_tables(book, run, path):
@@ -148,7 +159,7 @@ book._database.execute("BEGIN IMMEDIATE")
 book._database.execute("UPDATE gradings SET earned = 99")
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", program, path], cwd=ROOT, capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program, path], cwd=CODE, capture_output=True, timeout=60)
     assert done.returncode == -9, done.stderr
     with Gradebook(path) as book:
         assert book.records() == [made("ada")] and book.unfinished().seed == 7

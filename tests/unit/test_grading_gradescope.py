@@ -14,11 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from autograder import editions
-from autograder.classroom import gradescope, isolation
+from autograder import editions, trust
+from autograder.classroom import gradescope
 from autograder.classroom.gradescope_runner import Settings
-from autograder.instructor import handout_files
-from autograder.intake.submission import ROOT
 from llamalab.errors import UserError
 
 EDITION = editions.load("mmia")
@@ -68,26 +66,34 @@ def test_the_scripts_that_gradescope_looks_for_lie_at_the_top_and_can_be_run(mad
 
 
 def test_nothing_of_the_instructors_and_no_solution_is_in_it(files):
-    unwanted = ("instructor", "oracles", "mistakes", "alternatives", ".git", "__pycache__", "results", "cases")
+    unwanted = {"instructor", ".git", "__pycache__", "results", trust.FAST}
+    unwanted |= {"cases.py", "oracle.py", "mistakes.py", "alternatives.py"}
     for name in files:
         parts = Path(name).parts
-        assert not set(parts) & set(unwanted) and not name.endswith((".pyc", ".so")), name
+        assert not set(parts) & unwanted and not name.endswith((".pyc", ".so")), name
         assert ".." not in parts and not name.startswith("/")
-    solved = {*EDITION.student_files, *(f"llamalab/{name}" for name in isolation.SOLVED)}
-    assert not {f"project/{name}" for name in solved} & files.keys()
+    solved = [path.relative_to(trust.CODE).as_posix() for path in (trust.CODE / "llamalab" / trust.FAST).glob("*.py")]
+    assert len(solved) > 1
+    assert not {f"project/{name}" for name in (*EDITION.student_files, *solved)} & files.keys()
+    assert not {Path(name).name for name in files} & {*EDITION.student_files}
     assert not any(b"BEGIN SOLUTION" in data for data in files.values())
 
 
 def test_what_is_hidden_from_workers_is_what_a_handout_lacks():
-    shown = [name for name in isolation.worker_files(editions.load("mmia")) if name.startswith("llamalab/")]
-    hidden = [name for name in handout_files.runtime() if not any(Path(name).is_relative_to(top) for top in shown)]
-    assert hidden == []
-    assert "llamalab/fast" not in shown
+    shown = [path for name, path in trust.of_worker(EDITION).items() if name.startswith("llamalab/")]
+    hidden = [path for path in trust.runtime() if not any(path.is_relative_to(top) for top in shown)]
+    fast = trust.CODE / "llamalab" / trust.FAST
+    assert hidden == [] and fast.is_dir()
+    assert not any(fast.is_relative_to(top) for top in shown)
+    assert not any(path.is_relative_to(fast) for path in trust.of_handout(EDITION).values())
 
 
 def test_only_the_editions_own_components_are_in_it(files):
-    assert "project/assignments/mmia.toml" in files and "project/assignments/minillama.toml" not in files
+    course = "project/courses/mini_llama"
+    assert f"{course}/mmia.toml" in files and f"{course}/minillama.toml" not in files
     assert not [name for name in files if "rmsnorm" in name]
+    for name in EDITION.components:
+        assert f"{course}/components/{name}/adapter.py" in files and f"project/tests/graders/test_{name}.py" in files
 
 
 def test_secrets_lie_in_the_private_folder_and_nowhere_else(made, files, settings):
@@ -123,7 +129,9 @@ def test_no_two_zips_share_a_seed_or_a_salt(tmp_path, monkeypatch, settings):
 def test_packages_are_pinned_as_in_the_project_and_torch_is_for_processors(files):
     lines = files["requirements.txt"].decode().splitlines()
     assert lines[0] == "--extra-index-url https://download.pytorch.org/whl/cpu"
-    assert [line.replace("+cpu", "") for line in lines[1:]] == (ROOT / "requirements.txt").read_text().splitlines()
+    assert [line.replace("+cpu", "") for line in lines[1:]] == (
+        trust.PROJECT / "requirements.txt"
+    ).read_text().splitlines()
     assert [line for line in lines if "+cpu" in line and line.startswith("torch==")]
 
 

@@ -74,11 +74,11 @@ class FakeSession:
     def __init__(self, result: Answer | Fault | Exception) -> None:
         self.result, self.closed = result, False
 
-    def call(self, submission: Submission, adapter: str, inputs: Mapping[str, Any]) -> Answer | Fault:
-        return self.calls(submission, adapter, [inputs])[0]
+    def call(self, submission: Submission, component: str, inputs: Mapping[str, Any]) -> Answer | Fault:
+        return self.calls(submission, component, [inputs])[0]
 
     def calls(
-        self, submission: Submission, adapter: str, cases: Sequence[Mapping[str, Any]]
+        self, submission: Submission, component: str, cases: Sequence[Mapping[str, Any]], *more: Any
     ) -> list[Answer | Fault]:
         if isinstance(self.result, Exception):
             raise self.result
@@ -151,7 +151,7 @@ def test_only_root_can_start_a_worker_of_another_user(monkeypatch):
 # --- the time for one submission ---------------------------------------------------------------------------------
 
 
-SUBMISSION = Submission({}, {})
+SUBMISSION = Submission(EDITION, {})
 
 
 def test_a_call_in_time_is_what_the_session_says():

@@ -368,7 +368,8 @@ def test_attributes_decide_a_files_name_and_size(submit):
 
 
 def test_gits_comment_for_every_file_is_no_harm(submit):
-    assert open_submission(submit(pax_tar({"comment": "0" * 40}, b"g", data=LLAMA)), EDITION).files == {"llama.py": LLAMA}
+    commented = submit(pax_tar({"comment": "0" * 40}, b"g", data=LLAMA))
+    assert open_submission(commented, EDITION).files == {"llama.py": LLAMA}
 
 
 DAMAGED = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder import editions
+from autograder import editions, trust
 from autograder.classroom import grader_hash, plan, summary
 from autograder.classroom.gradebook import Gradebook
 from autograder.classroom.records import Record
@@ -107,46 +107,85 @@ def test_a_regrading_that_was_cut_off_goes_on_only_as_one(planned):
 # --- the grader's hash -------------------------------------------------------------------------------------------
 
 
+MINE = "courses/mini_llama"
+FILES = (  # a few of the files that the hash is over, and some that it is not
+    "autograder/__init__.py",
+    "autograder/engine/judge.py",
+    "autograder/answers/draws.py",
+    "autograder/worker/call.py",
+    "autograder/intake/zips.py",
+    "autograder/classroom/reports/pages.py",
+    "autograder/instructor/bank.py",
+    f"{MINE}/mmia.toml",
+    f"{MINE}/minillama.toml",
+    *(f"{MINE}/components/rope/{part}.py" for part in ("adapter", "cases", "oracle", "mistakes", "alternatives")),
+    f"{MINE}/components/rope/test_rope.py",
+    f"{MINE}/components/rope/references.safetensors",
+    f"{MINE}/components/rmsnorm/oracle.py",
+    f"{MINE}/components/_shared/adapters/norms.py",
+    f"{MINE}/handout/README.md",
+    "llamalab/errors.py",
+    "config.py",
+    "rope.py",
+)
+EDITION = """
+files = "../.."
+student_files = ["rope.py"]
+provided_files = ["config.py"]
+[components.rope]
+points = 1
+"""
+
+
 @pytest.fixture
-def tree(tmp_path) -> Path:
-    """A few of the files that the hash is over, and some that it is not."""
-    for name in (
-        "autograder/judge.py",
-        "autograder/instructor/oracles/rope.py",
-        "autograder/instructor/mistakes/rope.py",
-        "autograder/grading/reports/pages.py",
-        "tests/graders/test_rope.py",
-        "autograder/references/rope.safetensors",
-        "assignments/mmia.toml",
-        "config.py",
-        "rope.py",
-    ):
+def tree(tmp_path, monkeypatch) -> Path:
+    """A small project with these files, in the place of this one."""
+    for name in FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("before")
+    (tmp_path / MINE / "mmia.toml").write_text(EDITION)
+    monkeypatch.setattr(trust, "CODE", tmp_path)
+    monkeypatch.setattr(trust, "PROJECT", tmp_path)
     return tmp_path
+
+
+def hash_in(tree: Path) -> str:
+    return grader_hash.of(editions.read(tree / MINE / "mmia.toml"))
 
 
 @pytest.mark.parametrize(
     ("name", "counts"),
     [
-        ("autograder/judge.py", True),
-        ("autograder/instructor/oracles/rope.py", True),
-        ("tests/graders/test_rope.py", True),
-        ("autograder/references/rope.safetensors", True),
-        ("assignments/mmia.toml", True),
+        ("autograder/engine/judge.py", True),
+        ("autograder/answers/draws.py", True),
+        ("autograder/worker/call.py", True),
+        (f"{MINE}/components/rope/adapter.py", True),
+        (f"{MINE}/components/rope/cases.py", True),
+        (f"{MINE}/components/rope/oracle.py", True),
+        (f"{MINE}/components/rope/test_rope.py", True),
+        (f"{MINE}/components/rope/references.safetensors", True),
+        (f"{MINE}/components/_shared/adapters/norms.py", True),
+        (f"{MINE}/mmia.toml", True),
         ("config.py", True),
-        ("autograder/instructor/mistakes/rope.py", False),
-        ("autograder/grading/reports/pages.py", False),
+        (f"{MINE}/components/rope/mistakes.py", False),
+        (f"{MINE}/components/rope/alternatives.py", False),
+        (f"{MINE}/components/rmsnorm/oracle.py", False),
+        (f"{MINE}/minillama.toml", False),
+        (f"{MINE}/handout/README.md", False),
+        ("autograder/classroom/reports/pages.py", False),
+        ("autograder/intake/zips.py", False),
+        ("autograder/instructor/bank.py", False),
         ("rope.py", False),
     ],
 )
 def test_the_hash_is_over_what_decides_marks(tree, name, counts):
-    before = grader_hash.of(editions.load("mmia"), tree)
-    (tree / name).write_text("after")
-    assert (grader_hash.of(editions.load("mmia"), tree) != before) == counts
+    before = hash_in(tree)
+    with open(tree / name, "a") as file:
+        file.write("# after\n")
+    assert (hash_in(tree) != before) == counts
 
 
 def test_the_hash_knows_the_versions(tree, monkeypatch):
-    before = grader_hash.of(editions.load("mmia"), tree)
+    before = hash_in(tree)
     monkeypatch.setattr(grader_hash, "versions", lambda: {"torch": "1.0"})
-    assert grader_hash.of(editions.load("mmia"), tree) != before
+    assert hash_in(tree) != before

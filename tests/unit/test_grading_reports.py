@@ -17,7 +17,7 @@ from jsonschema.exceptions import ValidationError
 from autograder import editions
 from autograder.classroom import report
 from autograder.classroom.gradebook import FILE, Conditions, Gradebook
-from autograder.classroom.records import SCHEMA, SCHEMA_FILE, STATUSES, Record
+from autograder.classroom.records import KEYS, SCHEMA, SCHEMA_FILE, STATUSES, Record
 from autograder.classroom.reports import csv_gradebook, gradescope_results, junit
 from autograder.engine.results import OUTCOMES
 from llamalab.errors import UserError
@@ -56,7 +56,7 @@ def test_the_schema_knows_the_words_that_the_code_uses(schema):
     fields = schema.schema["properties"]
     assert fields["schema"]["const"] == SCHEMA and tuple(fields["status"]["enum"]) == STATUSES
     assert tuple(schema.schema["$defs"]["test"]["properties"]["outcome"]["enum"]) == OUTCOMES
-    assert fields.keys() - {"schema"} == Record.__dataclass_fields__.keys()
+    assert fields.keys() - {"schema"} == {KEYS.get(name, name) for name in Record.__dataclass_fields__}
 
 
 @pytest.mark.parametrize("place", ["", "times", "results", "results.components.0", "results.components.0.tests.0"])
@@ -83,7 +83,11 @@ def test_the_schema_allows_no_other_field(schema, place):
         {"times": {"started": "2030-01-02T03:04:05+00:00", "seconds": -1}},
         {"files": {"rope.py": "f"}},
         {"status": "refused"},
-        {"status": "refused", "problem": "", "results": {"edition": "mmia", "earned": 0, "points": 1, "components": []}},
+        {
+            "status": "refused",
+            "problem": "",
+            "results": {"edition": "mmia", "earned": 0, "points": 1, "components": []},
+        },
     ],
     ids=str,
 )

@@ -15,7 +15,7 @@ from autograder.__main__ import main
 from autograder.classroom import similarity
 from autograder.classroom.similarity.pairs import Comparison
 from autograder.classroom.similarity.source_code import LARGEST, MOST_TOKENS, NO_RUN, RUN, Reader, Unreadable, tokens
-from autograder.instructor import bank
+from autograder.instructor import bank, solved
 
 EDITION = editions.load("mmia")
 LONG = "def f(x):\n    return torch.stack((x.cos() * 2, x.sin() * 3), dim=-1).flatten(-2).type_as(x)\n"
@@ -46,9 +46,9 @@ def alone(number: int) -> dict[str, str]:
 
 def written(*components: tuple[str, str]) -> dict[str, str]:
     """The solved files with these entries of the banks in them: (component, name of the alternative)."""
-    files = bank.sources()
+    files = solved.sources(EDITION)
     for component, name in components:
-        (entry,) = (entry for entry in bank.alternatives(component) if entry.name == name)
+        (entry,) = (entry for entry in bank.alternatives(EDITION, component) if entry.name == name)
         files = bank.apply(entry, files)
     return {name: "".join(line for line in text.splitlines(True) if "### " not in line) for name, text in files.items()}
 
@@ -59,7 +59,7 @@ def honest(entry: int) -> dict[str, str]:
     for component in ("attention", "layer_norm", "layer", "rope", "classifier", "lora"):
         texts = [
             change.text
-            for each in bank.alternatives(component)
+            for each in bank.alternatives(EDITION, component)
             for change in each.changes
             if isinstance(change, bank.Body)
         ]

@@ -9,21 +9,20 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autograder import editions
+from autograder import trust
 from autograder.classroom import isolation
 from autograder.engine import graders, references
 from autograder.engine.references import References
 from autograder.engine.results import ComponentResult, Results
 from autograder.engine.session import Answer, Fault, Limits
-from autograder.intake.submission import ROOT, Submission
-from tests.e2e.attacks.attack import RIGHT, WRONG, Attack
+from autograder.intake.submission import Submission
+from tests.e2e.attacks.attack import EDITION, RIGHT, WRONG, Attack
 
-EDITION = editions.load("mmia")
 LIMITS = Limits(seconds=10.0, memory=256 << 20, timeouts=1)
 BOUND = 60.0  # seconds that any of them may take, on a busy machine
 
@@ -69,7 +68,7 @@ class Host:
 
     def known(self) -> dict[str, object]:
         """What an attack is told."""
-        return {"OUTSIDE": str(self.folder), "PROJECT": str(ROOT), "PORT": self._port, "NAME": self._name}
+        return {"OUTSIDE": str(self.folder), "PROJECT": str(trust.CODE), "PORT": self._port, "NAME": self._name}
 
     def assert_untouched(self) -> None:
         """Every file as it was, nothing new, nobody called, the process alive."""
@@ -98,10 +97,17 @@ class Host:
     def _files(self) -> dict[str, tuple[int, str]]:
         """Mode and content of each file of its own, and of each file of the project that a sandbox shows."""
         own = [path for path in self.folder.rglob("*") if not path.is_dir() or path.is_symlink()]
-        shown = [path for name in isolation.worker_files(EDITION) if (path := ROOT / name).is_file()]
+        shown = [path for top in trust.of_worker(EDITION).values() for path in _files_of(top)]
         return {
             str(path): (path.lstat().st_mode, hashlib.sha256(path.read_bytes()).hexdigest()) for path in own + shown
         }
+
+
+def _files_of(top: Path) -> Iterator[Path]:
+    """A file, or every file of a folder; the grader's own compiled ones come and go."""
+    for path in [top] if top.is_file() else sorted(top.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,11 @@ class Graded:
     @property
     def feedback(self) -> str:
         return feedback(self.row)
+
+
+def stored_references(component: str) -> References:
+    """The public ones."""
+    return references.load(EDITION, component)
 
 
 def feedback(row: ComponentResult) -> str:
@@ -134,7 +145,7 @@ class Arena:
         self._open = ExitStack()
         self.host = Host(folder / "outside")
         self._open.callback(self.host.close)
-        every = graders.collect(EDITION.chosen(list(FEW)))
+        every = graders.collect(EDITION, EDITION.chosen(list(FEW)))
         self._tests = {name: [test for test in tests if test.name in FEW[name]] for name, tests in every.items()}
         self.session = self._open.enter_context(isolation.session(kind, EDITION, self._tests, LIMITS))
         self._honest = {over: _quiet(self.grade_rope({"rope.py": over.encode()})) for over in (RIGHT, WRONG)}
@@ -153,11 +164,12 @@ class Arena:
 
     def call(self, text: str) -> Answer | Fault:
         """One call of a ``rope.py`` with this text."""
-        inputs = references.load("rope").inputs["plain"]
-        return self.session.call(self._submission({"rope.py": text.encode()}), "rope", inputs)
+        stored = stored_references("rope")
+        submission = self._submission({"rope.py": text.encode()})
+        return self.session.call(submission, "rope", stored.inputs["plain"], stored.options)
 
     def grade_rope(
-        self, files: Mapping[str, bytes], references_of: Callable[[str], References] = references.load
+        self, files: Mapping[str, bytes], references_of: Callable[[str], References] = stored_references
     ) -> ComponentResult:
         return self.grade(files, ["rope"], references_of).components[0]
 
@@ -165,7 +177,7 @@ class Arena:
         self,
         files: Mapping[str, bytes],
         components: Sequence[str] = tuple(FEW),
-        references_of: Callable[[str], References] = references.load,
+        references_of: Callable[[str], References] = stored_references,
     ) -> Results:
         """Grade a submission of these files."""
         tests = {name: self._tests[name] for name in components}
@@ -184,7 +196,7 @@ class Arena:
         return graders.grade(EDITION, {"rope": self._tests["rope"][:2]}, submission, self.session).to_json()
 
     def _submission(self, files: Mapping[str, bytes]) -> Submission:
-        """A submission of these files, in a folder that held the one before."""
+        """A submission of these files, read from a folder that held the one before, as a class's are."""
         folder = self.folder / "submission"
         shutil.rmtree(folder, ignore_errors=True)
         for name, data in files.items():

@@ -18,9 +18,11 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from autograder.intake.submission import ROOT
+from autograder import editions
 
-RIGHT = (ROOT / "rope.py").read_text("utf-8")
+EDITION = editions.load("mmia")
+SOLVED = EDITION.files  # the folder of the solved tree
+RIGHT = (SOLVED / "rope.py").read_text("utf-8")
 WRONG = RIGHT.replace("pairs * turns)", "pairs * turns.conj())")  # turns the wrong way: right at position 0 only
 PARTIAL = 3.75  # its points, of 15, in the tests that arena.py chooses
 

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from tests.e2e.attacks.attack import WRONG, Attack
 
-SECRETS = "tests/graders autograder/references autograder/cases autograder/instructor autograder/judge.py".split()
-SECRETS += "assignments .git rope.py llama.py llamalab/fast/fused.py llamalab/fast/prefixes.py".split()
+SECRETS = (
+    "tests tests/graders autograder/engine autograder/engine/judge.py autograder/answers autograder/intake".split()
+)
+SECRETS += "autograder/classroom autograder/instructor autograder/trust.py .git rope.py llama.py".split()
+SECRETS += "llamalab/fast llamalab/fast/fused.py llamalab/fast/prefixes.py courses/conftest.py".split()
+SECRETS += [
+    f"courses/mini_llama/{name}"
+    for name in (
+        *("mmia.toml", "minillama.toml", "handout", "handout/README.md"),
+        *("components/rope/test_rope.py", "components/rope/references.safetensors", "components/rope/oracle.py"),
+        *("components/rope/cases.py", "components/rope/mistakes.py", "components/rope/alternatives.py"),
+        *("components/whole/references.safetensors", "components/lora/oracle.py"),
+    )
+]
 
 ATTACKS = (
     Attack(
@@ -144,11 +156,15 @@ ATTACKS = (
         call="""
             import importlib
             sys.path[:0] = ['/project', PROJECT, '/']
-            for name in ('judge', 'graders', 'references', 'feedback', 'session', 'grading', 'instructor', 'cases'):
+            for name in ('engine', 'engine.judge', 'engine.graders', 'engine.references', 'engine.session', 'answers',
+                         'classroom', 'classroom.marking', 'instructor', 'instructor.bank', 'intake', 'trust',
+                         'editions'):
                 attempt(name, importlib.import_module, f'autograder.{name}')
-            for name in ('tests.graders', 'llamalab.fast.fused', 'llamalab.fast.prefixes',
-                         'autograder.instructor.oracles.rope'):
+            for name in ('tests', 'tests.graders', 'llamalab.fast', 'llamalab.fast.fused', 'llamalab.fast.prefixes'):
                 attempt(name, importlib.import_module, name)
+            for name in ('oracle', 'cases', 'mistakes', 'alternatives', 'test_rope'):
+                attempt(name, importlib.import_module, f'courses.mini_llama.rope.{name}')
+                attempt(name, importlib.import_module, f'courses.mini_llama.components.rope.{name}')
         """,
         over=WRONG,
     ),

@@ -43,9 +43,12 @@ ATTACKS = (
         over=WRONG,
         beside={
             **{f"{name}.py": OWNED for name in ("torch", "json", "random", "math", "pathlib", "config", "ctypes")},
-            **{f"{name}/__init__.py": OWNED for name in ("numpy", "autograder", "llamalab", "autograder/adapters")},
-            "autograder/adapters/rope.py": OWNED,
-            "autograder/references/rope.safetensors": b"",
+            **{
+                f"{name}/__init__.py": OWNED
+                for name in ("numpy", "autograder", "llamalab", "autograder/worker", "courses")
+            },
+            "courses/mini_llama/components/rope/adapter.py": OWNED,
+            "courses/mini_llama/components/rope/references.safetensors": b"",
         },
     ),
     Attack(
@@ -65,7 +68,8 @@ ATTACKS = (
         "exchange modules for those that come later",
         call="""
             import types
-            for name in ('torch', 'numpy', 'json', 'autograder.worker.call', 'autograder.worker.protocol', 'rope', 'struct'):
+            worker = ('autograder.worker.call', 'autograder.worker.protocol')
+            for name in ('torch', 'numpy', 'json', *worker, 'rope', 'struct'):
                 sys.modules[name] = types.ModuleType(name)
             sys.meta_path[:] = sys.path_hooks[:] = sys.path[:] = ['/tmp']
             sys.path_importer_cache.clear()
@@ -78,12 +82,13 @@ ATTACKS = (
         over=WRONG,
         beside={
             "tests/graders/test_rope.py": "def test_queries_turn_by_their_position(judge): pass\n",
-            "autograder/judge.py": OWNED,
+            "autograder/engine/judge.py": OWNED,
+            "courses/mini_llama/components/rope/adapter.py": OWNED,
             "src/rope.py": RIGHT,
             "Rope.py": RIGHT,
             "rope.py ": RIGHT,
             "r\u043epe.py": RIGHT,
-            "assignments/mmia.toml": "[components.rope]\npoints = 100\nregions = []\n",
+            "courses/mini_llama/mmia.toml": "[components.rope]\npoints = 100\nregions = []\n",
         },
     ),
     Attack(
@@ -160,7 +165,7 @@ ATTACKS = (
         "patch the worker's own functions",
         call="""
             from autograder.worker import call, processes
-            call._to_plain = lambda name, value: 15
+            call._to_output = lambda name, value, expected: 15
             call._fault = lambda *a: {'kind': 'answer'}
         """,
         outcome="fail",
@@ -170,7 +175,8 @@ ATTACKS = (
         13,
         "look for pytest and patch its reports",
         call="""
-            attempt('modules', lambda: {'_pytest', 'pytest', 'autograder.engine.judge', 'autograder.engine.session'} & {*sys.modules})
+            known = {'_pytest', 'pytest', 'autograder.engine.judge', 'autograder.engine.session'}
+            attempt('modules', lambda: known & {*sys.modules})
             kinds = {'TestReport', 'Session', 'TerminalReporter', 'Judge', 'Config'}
             attempt('objects', lambda: [x for x in gc.get_objects() if type(x).__name__ in kinds])
             os.environ['PYTEST_CURRENT_TEST'] = 'x'

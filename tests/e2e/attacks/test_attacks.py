@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from autograder.engine import references
 from autograder.engine.references import References
 from autograder.engine.session import Answer
 from autograder.intake import opening
-from autograder.intake.submission import ROOT
+from autograder.worker import components
 from rope import apply_rotary_emb
-from tests.e2e.attacks.arena import BOUND, EDITION, Arena, feedback, processes_named
-from tests.e2e.attacks.attack import RIGHT, Attack
+from tests.e2e.attacks.arena import BOUND, Arena, feedback, processes_named, stored_references
+from tests.e2e.attacks.attack import EDITION, RIGHT, SOLVED, Attack
 from tests.e2e.attacks.groups import ATTACKS, GROUPS
-
-from ..rope.cases import cases
 
 pytestmark = pytest.mark.slow
 LAST = {attack.group: attack for attack in ATTACKS}
@@ -107,19 +104,21 @@ def test_a_table_of_the_public_answers_is_worth_nothing_on_fresh_inputs(arena: A
 
 def _fresh_references(seed: int) -> References:
     """Other inputs, with the solution's own answers: those of the oracle would take seconds."""
-    inputs = {name: dict(values) for name, values in cases(seed).items()}
+    stored = stored_references("rope")
+    cases = components.load(EDITION.component_folder, "rope", "cases").cases(seed, dict(stored.options))
+    inputs = {name: dict(values) for name, values in cases.items()}
     expected = {}
     for name, values in inputs.items():
         options = {key: values[key] for key in ("max_seq_len", "theta") if key in values}
         pair = apply_rotary_emb(values["query"], values["key"], values["query"].shape[-1], **options)
         expected[name] = {"right": dict(zip(("query", "key"), (x.numpy() for x in pair), strict=True))}
         inputs[name] |= {key: values[key].numpy() for key in ("query", "key")}
-    return replace(references.load("rope"), inputs=inputs, expected=expected, fingerprints=())
+    return replace(stored, inputs=inputs, expected=expected, fingerprints=())
 
 
 def _table_of_answers() -> str:
     """A ``rope.py`` that knows the answers to the inputs that ship with a handout, and nothing else."""
-    public = references.load("rope")
+    public = stored_references("rope")
     table = {}
     for case, inputs in public.inputs.items():
         (right,) = public.expected[case].values()
@@ -133,7 +132,7 @@ def _table_of_answers() -> str:
 
 @pytest.mark.parametrize("method", ["__init__", "forward", "_norm", "__call__", "__setattr__"])
 def test_an_exit_in_a_method_costs_that_component(arena: Arena, method: str):
-    text = (ROOT / "llama.py").read_text(
+    text = (SOLVED / "llama.py").read_text(
         "utf-8"
     ) + f"\ndef leave(*_):\n    raise SystemExit(0)\nLayerNorm.{method} = leave\n"
     norm, rope = arena.grade({"llama.py": text.encode(), "rope.py": RIGHT.encode()}).components

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from autograder.intake.submission import ROOT
 from tests.e2e.attacks.arena import Arena, feedback
-from tests.e2e.attacks.attack import RIGHT
+from tests.e2e.attacks.attack import RIGHT, SOLVED
 
 pytestmark = pytest.mark.slow
 ROPE, NORM = 15.0, 10.0  # points of the components that are graded here
-LLAMA = (ROOT / "llama.py").read_text("utf-8")
+LLAMA = (SOLVED / "llama.py").read_text("utf-8")
 START = "    T = query.shape[1]\n"  # of apply_rotary_emb's body
 
 

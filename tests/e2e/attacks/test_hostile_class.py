@@ -7,26 +7,21 @@ import io
 import json
 import tarfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from autograder import editions
-from autograder.classroom import batch, grader_hash, inputs
+from autograder.classroom import batch, inputs
 from autograder.classroom.gradebook import Gradebook
 from autograder.classroom.records import Record
 from autograder.engine import references
 from tests.e2e.attacks.attack import RIGHT, WRONG
 from tests.e2e.attacks.conftest import why_not
+from tests.small_course import ROPE, a_course
 
 pytestmark = pytest.mark.slow
-COURSE = """
-student_files = ["rope.py"]
-provided_files = ["config.py", "base_llama.py", "tokenizer.py", "utils.py"]
-[components.rope]
-points = 15
-regions = ["rope", "rope_frequencies"]
-"""
 MARKUP = "</script><script>alert(1)</script>"
 HONEST = {"ada": RIGHT, "bob": WRONG + "print('by Bob')\n"}
 RUNNING = {  # what is handed in as text, and the outcome of its first test
@@ -52,11 +47,12 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Reco
         hand_in(folder / "with", student, text)
     for name, data in archives().items():
         (folder / "with" / name).write_bytes(data)
-    (folder / "small.toml").write_text(COURSE)
+    a_course(folder / "courses" / "mini_llama", ROPE.format(points=15))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(editions, "COURSES", folder)
-        patch.setattr(grader_hash, "of", lambda edition: "0" * 64)  # it looks for the course among the others
-        patch.setattr(inputs, "fresh", lambda edition, seed: references.load)  # drawing them would take seconds
+        patch.setattr(editions, "COURSES", folder / "courses")
+        patch.setattr(
+            inputs, "fresh", lambda edition, seed: partial(references.load, edition)
+        )  # drawing them would take seconds
         return {
             "with": grade(folder / "with", folder / "results", workers=2),
             "without": grade(folder / "without", folder / "other results", workers=1),

@@ -15,7 +15,11 @@ ATTACKS = (
                 "class Mine:\n    __eq__ = __le__ = lambda *a: True\n    __ne__ = __gt__ = lambda *a: False",
                 "query came back as Mine; a tensor was expected",
             ),
-            ("a float of its own kind", "class Mine(float):\n    __eq__ = lambda *a: True", "came back as Mine"),
+            (
+                "a float of its own kind",
+                "class Mine(float):\n    __eq__ = lambda *a: True",
+                "0.0 came back; a tensor of shape",
+            ),
             (
                 "an object that turns into any array",
                 "import numpy\nclass Mine:\n    __array__ = lambda *a, **k: numpy.ones(1)\n    __float__ = abs",

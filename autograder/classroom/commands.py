@@ -41,12 +41,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
     report = commands.add_parser("report", help="write a class's pages and tables, from its gradebook")
     report.add_argument("results", type=Path, metavar="DIR", help="what `grade --out` wrote")
+    report.add_argument("--edition", help="the path of its TOML, where it is not in courses/")
     report.set_defaults(run=_report)
 
     replay = commands.add_parser("replay", help="grade one submission again, with the recorded seed, and compare")
     replay.add_argument("result", type=Path, metavar="RESULT", help="a file of results/json/")
     replay.add_argument("--submission", type=Path, required=True, metavar="PATH", help="what the student handed in")
     replay.add_argument("--isolation", choices=("bubblewrap", "process"), default="bubblewrap")
+    replay.add_argument("--edition", help="the path of its TOML, where it is not in courses/")
     replay.set_defaults(run=_replay)
 
     doctor = commands.add_parser("doctor", help="what isolation this machine offers, proven by trying to break it")
@@ -73,13 +75,13 @@ def _grade(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from autograder.classroom import report
 
-    return report.run(options.results)
+    return report.run(options.results, options.edition)
 
 
 def _replay(options: argparse.Namespace) -> int:
     from autograder.classroom import replay
 
-    return replay.run(options.result, options.submission, options.isolation)
+    return replay.run(options.result, options.submission, options.isolation, options.edition)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from llamalab.errors import UserError
 LONGEST = 200  # characters of a line
 
 
-def run(result: Path, submission: Path, kind: str) -> int:
+def run(result: Path, submission: Path, kind: str, edition_name: str | None = None) -> int:
     """Print what differs, or ``identical``; the exit status is 0 only for that.
 
     A grader or an isolation that differs is said, and is no difference by itself.
@@ -31,7 +31,7 @@ def run(result: Path, submission: Path, kind: str) -> int:
     old = read(result)
     if not submission.exists():
         raise UserError(f"{submission} does not exist; name what {text.line(old.student)} handed in")
-    new = _again(old, submission, kind)
+    new = _again(old, submission, kind, edition_name or old.edition)
     for line in notes(old, new):
         print(f"note: {text.line(line, LONGEST)}")
     found = found_in(old, new)
@@ -84,9 +84,9 @@ def found_in(old: Record, new: Record) -> list[str]:
     return found + differences.outcomes(old, new) + differences.feedback(old, new)
 
 
-def _again(old: Record, submission: Path, kind: str) -> Record:
+def _again(old: Record, submission: Path, kind: str, edition_name: str) -> Record:
     """The submission's record, made as ``old`` was."""
-    edition = editions.load(old.edition)
+    edition = editions.load(edition_name)
     before = Conditions.of(old)
     now = marking.conditions(edition, kind, before.seconds, before.memory)
     found = Found(old.student, old.slug, submission)

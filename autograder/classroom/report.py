@@ -20,14 +20,17 @@ from llamalab.files import write_text
 SLUG = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
-def run(results: Path) -> int:
+def run(results: Path, edition_name: str | None = None) -> int:
     """Write everything again and say where it is; the exit status is 0.
+
+    Args:
+        edition_name: where the gradebook's own is not among ``courses``, the path of its TOML.
 
     Raises:
         UserError: there is no gradebook, or something cannot be written.
     """
     with Gradebook(results / FILE) as gradebook:
-        records, edition = gradebook.records(), editions.load(gradebook.edition)
+        records, edition = gradebook.records(), editions.load(edition_name or gradebook.edition)
     write(records, edition, results)
     print(f"{marks.count(len(records), 'student')}: {results / 'index.html'}, {results / 'gradebook.csv'}")
     return 0

@@ -114,7 +114,7 @@ def test_a_class_is_graded_in_the_sandbox_and_reported_on(edition, tmp_path):
                 archive.writestr(f"homework/{name}", text)
     out = tmp_path / "results"
     autograder("grade", edition, tmp_path / "class", "--out", out, "--seed", "7")
-    assert "4 students" in autograder("report", out)
+    assert "4 students" in autograder("report", out, "--edition", edition)
     with open(out / "gradebook.csv", encoding="utf-8-sig", newline="") as file:
         rows = {row["student"].lower(): row for row in csv.DictReader(file)}
     assert {name: row["status"] for name, row in rows.items()} == {

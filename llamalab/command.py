@@ -52,7 +52,7 @@ def between(kind: type[int] | type[float], low: float, high: float) -> Callable[
 
 
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None, failed: int = 2) -> int:
-    """Parse the command line, call ``options.run(options)`` and return the exit status.
+    """Parse the command line, call the ``run`` that its parser has set with the options, and return the exit status.
 
     It is what ``run`` returned, None being 0; else ``failed`` after a sentence on stderr about what the user can put
     right (2 for a request that makes no sense), 1 for a part of a course that is still to be written, 130 after Ctrl-C
@@ -63,7 +63,8 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None, fail
     try:
         try:
             options = parser.parse_args(argv)
-            return options.run(options) or 0
+            action = vars(options).pop("run")  # no option: a report lists those
+            return action(options) or 0
         finally:
             print(end="", flush=True)  # here, where it may fail, and before any word on stderr
     except BrokenPipeError:

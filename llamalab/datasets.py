@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from llamalab.data.sentences import main
+from llamalab.data.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

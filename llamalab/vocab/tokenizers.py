@@ -17,6 +17,7 @@ from typing import Any
 
 from llamalab.formats import FormatError
 from llamalab.vocab.pieces import read_llama2c, read_sentencepiece, scored_pieces
+from llamalab.vocab.tokenizer_files import DIRECTORY_NAMES, find_in
 from llamalab.vocab.vocabulary import (
     BEGIN_NAMES,
     BYTE_PIECE,
@@ -68,11 +69,12 @@ def open_vocabulary(path: str | Path) -> Vocabulary:
 def find_vocabulary(path: Path) -> Path:
     """Return the vocabulary file that `path` is or holds; raises FileNotFoundError or FormatError."""
     if path.is_dir():
-        names = ("tokenizer.json", "tokenizer.model", "tokenizer.gguf", "tokenizer.bin")
-        found = [path / name for name in names if (path / name).is_file()] or sorted(path.glob("*.gguf"))
+        if named := find_in(path):
+            return named
+        found = sorted(path.glob("*.gguf"))
         if not found:
-            raise FileNotFoundError(f"{path}: the directory holds no {', '.join(names)} or .gguf file.")
-        if len(found) > 1 and found[0].name not in names:
+            raise FileNotFoundError(f"{path}: the directory holds no {', '.join(DIRECTORY_NAMES)} or .gguf file.")
+        if len(found) > 1:
             raise FormatError(f"{path}: the directory holds {len(found)} .gguf files; name one of them.")
         return found[0]
     if not path.exists():

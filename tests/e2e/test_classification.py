@@ -203,8 +203,8 @@ def test_use_gpu_without_a_gpu_is_an_error(folder, run, tmp_path):
 @pytest.mark.parametrize(
     "more, message",
     [
-        (("--batch_size=0",), "--batch_size must be between"),
-        (("--lr=-1",), "--lr must be between"),
+        (("--batch_size=0",), "--batch_size: must be between"),
+        (("--lr=-1",), "--lr: must be between"),
         (("--seeds=1,1",), "names a seed twice"),
         (("--seeds=a",), "--seeds"),
         (("--dtype=int8",), "cannot be trained"),

@@ -17,7 +17,7 @@ import pytest
 import torch
 from tokenizers import ByteLevelBPETokenizer
 
-from llamalab.data import sentences
+from llamalab.data import __main__ as command
 from llamalab.data.sentences import (
     Example,
     encode_examples,
@@ -160,8 +160,8 @@ def test_a_folder_is_refused_in_a_sentence(tmp_path):
         ("sst-train.txt", "fetch it with `python -m llamalab.assets fetch sst`"),
         ("cfimdb-dev.txt", "fetch it with `python -m llamalab.assets fetch cfimdb`"),
         ("wikitext2-test.txt", "fetch it with `python -m llamalab.assets fetch wikitext2-test`"),
-        ("imdb-dev.txt", "make it with `python -m llamalab.data.sentences prepare imdb`"),
-        ("rotten-tomatoes-test.txt", "make it with `python -m llamalab.data.sentences prepare rotten-tomatoes`"),
+        ("imdb-dev.txt", "make it with `python -m llamalab.data prepare imdb`"),
+        ("rotten-tomatoes-test.txt", "make it with `python -m llamalab.data prepare rotten-tomatoes`"),
         ("mine.txt", "check the path"),
     ],
 )
@@ -369,7 +369,7 @@ def prepared(out: Path) -> dict[str, bytes]:
 
 
 def run(*args: object) -> int:
-    return sentences.main([str(arg) for arg in args])
+    return command.main([str(arg) for arg in args])
 
 
 def test_prepared_files_are_read_back_as_the_reviews(lab, tmp_path):
@@ -494,7 +494,7 @@ def test_show_reports_a_wrong_line_and_fails(write, capsys):
 
 
 def test_a_reader_that_closes_the_pipe_causes_no_traceback(write):
-    command = [sys.executable, "-m", "llamalab.data.sentences", "show", str(write("0 ||| a\n"))]
+    command = [sys.executable, "-m", "llamalab.data", "show", str(write("0 ||| a\n"))]
     read, closed = os.pipe()
     os.close(read)
     done = subprocess.run(command, cwd=ROOT, stdout=closed, stderr=subprocess.PIPE, text=True)
@@ -503,7 +503,7 @@ def test_a_reader_that_closes_the_pipe_causes_no_traceback(write):
 
 
 def test_help_shows_examples_and_loads_no_torch():
-    code = "import sys\nfrom llamalab.data import sentences\ntry: sentences.main(['--help'])\n"
+    code = "import sys\nfrom llamalab.data import __main__ as command\ntry: command.main(['--help'])\n"
     code += "finally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "python -m llamalab.data.sentences prepare imdb" in done.stdout
+    assert done.returncode == 0 and "python -m llamalab.data prepare imdb" in done.stdout

@@ -18,7 +18,7 @@ from autograder.instructor.regions import Region
 from llamalab.errors import UserError
 
 TEXTS = "handout"  # the folder of a course's texts for its handouts; each is a template
-PROJECT_FILES = ("setup.sh", "requirements.txt", "pyproject.toml", "LICENSE", ".gitignore")
+PROJECT_FILES = ("setup.sh", "requirements.txt", "pyproject.toml", "setup.py", "LICENSE", ".gitignore")
 DONE_WITHOUT = (f"llamalab/{trust.FAST}/", "autograder/instructor/", "autograder/classroom/")
 MANIFEST = ".handout"  # every file and its sha256; also the sign that a release wrote a folder
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sqlite3
 import threading
 import time
@@ -25,6 +26,7 @@ from autograder.classroom.crew import Crew
 from autograder.classroom.gradebook import Gradebook
 from autograder.engine import graders, references
 from autograder.engine.session import Answer, Fault, Limits, Session
+from autograder.intake import opening
 from autograder.intake.opening import Found
 from autograder.intake.submission import Submission
 from llamalab.errors import UserError
@@ -189,6 +191,23 @@ def _impossible(known: references.References) -> references.References:
         for case, variants in known.expected.items()
     }
     return replace(known, expected=wrong, questions={}, fingerprints=())
+
+
+def test_a_submission_that_is_open_is_not_read_again(folder, monkeypatch):
+    opened, seen = opening.open_submission, []
+
+    def then_gone(path, edition):
+        """Open a submission to look whether it changed, then to grade it, after which it is not there any more."""
+        found = opened(path, edition)
+        seen.append(path)
+        if len(seen) == 2:
+            shutil.rmtree(path)
+        return found
+
+    monkeypatch.setattr(opening, "open_submission", then_gone)
+    Path("submissions/ada/rope.py").write_text(f"{RIGHT}# not graded before\n")
+    assert grade() == 0
+    assert len(seen) == 2 and records()["ada"].results.earned == 12
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------------------

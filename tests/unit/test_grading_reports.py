@@ -86,7 +86,7 @@ def test_the_schema_allows_no_other_field(schema, place):
         {
             "status": "refused",
             "problem": "",
-            "results": {"edition": "mmia", "earned": 0, "points": 1, "components": []},
+            "results": {"track": "mmia", "earned": 0, "points": 1, "components": []},
         },
     ],
     ids=str,

@@ -27,7 +27,7 @@ def results(record: Record) -> dict[str, Any]:
         "stdout_visibility": "hidden",
         "tests": [_entry(number, row) for number, row in enumerate(findings.components(record), start=1)],
         "extra_data": {
-            "edition": record.edition,
+            "track": record.edition,
             "status": record.status,
             "submission": record.submission,
             "grader": record.grader,

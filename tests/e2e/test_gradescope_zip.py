@@ -219,7 +219,7 @@ def attack():
     attempt("results", lambda: open(ROOT + "/results/results.json", "w").write(forged))
     attempt("results", lambda: os.rename("/tmp", ROOT + "/results"))
     attempt("results", lambda: os.symlink("/tmp", ROOT + "/results.json"))
-    attempt("worker", lambda: open(__import__("autograder.worker.call").call.__file__, "w"))
+    attempt("worker", lambda: open(__import__("autograder.worker.call", fromlist=["call"]).__file__, "w"))
     attempt("packages", lambda: open(os.__file__, "a"))
     for pid in set(filter(str.isdigit, os.listdir("/proc"))) - {str(os.getpid())}:
         for file in ("mem", "environ", "maps", "fd/0"):

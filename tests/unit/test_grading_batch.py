@@ -288,7 +288,7 @@ def test_a_worker_that_dies_is_replaced_and_the_submission_graded(folder, monkey
 
 def test_two_runs_do_not_share_a_folder(folder):
     with batch._results_folder(Path("results")):
-        with pytest.raises(UserError, match="results is in use by another `grade`; wait for it, or name another"):
+        with pytest.raises(UserError, match="results is in use by another `grade`; wait, or name another with --out"):
             grade()
     assert grade() == 0
 

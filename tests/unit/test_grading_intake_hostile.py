@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from autograder.intake import entries, folders, tars
 from autograder.intake.opening import Refused, open_submission
+from autograder.intake.submission import LARGEST
 from tests.handed_in import (
     CONTAINERS,
     EDITION,
@@ -184,7 +185,7 @@ def test_a_file_that_is_no_archive_is_refused(submit, content):
 
 @every_container
 def test_a_students_file_may_have_256_kibibytes_and_no_more(submit, container):
-    largest = {"llama.py": b"#" * entries.MAX_FILE}
+    largest = {"llama.py": b"#" * LARGEST}
     assert open_submission(submit(largest, container), EDITION).files == largest
     assert "'llama.py' is larger than 262,144 bytes" in reason(submit({"llama.py": b"#" * (1 << 21)}, container))
 

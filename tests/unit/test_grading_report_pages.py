@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from autograder import editions
-from autograder.classroom.reports import class_summary, findings, pages, text
+from autograder.classroom.reports import class_summary, findings, pages
+from llamalab import text
 from tests.grading_records import (
     IMPORT_ERROR,
     NEGATIVE,
@@ -49,19 +50,19 @@ def test_piles_of_accents_are_cut():
 
 
 def test_a_name_is_one_short_line():
-    assert text.name("  Ada\n\tLovelace ") == "Ada Lovelace"
-    assert text.name("x" * 10_000) == "x" * 119 + "…"
+    assert text.line("  Ada\n\tLovelace ") == "Ada Lovelace"
+    assert text.line("x" * 10_000) == "x" * 119 + "…"
 
 
 def test_an_excerpt_says_what_it_leaves_out():
-    assert text.excerpt("1\n2\n3\n4", lines=2) == "1\n2\n… (2 more lines)"
-    assert text.excerpt("x" * 25, width=20) == "x" * 20 + "… (5 more characters)"
-    assert text.excerpt("x\n" * 30, longest=20).endswith("… (40 more characters)")
+    assert text.lines("1\n2\n3\n4", most=2) == "1\n2\n… (2 more lines)"
+    assert text.lines("x" * 25, width=20) == "x" * 20 + "… (5 more characters)"
+    assert text.lines("x\n" * 30, longest=20).endswith("… (40 more characters)")
 
 
 def test_megabytes_without_a_line_end_take_no_time():
     started = time.perf_counter()
-    assert len(text.excerpt("\x00" * (32 << 20))) < 1000
+    assert len(text.lines("\x00" * (32 << 20))) < 1000
     assert time.perf_counter() - started < 0.5
 
 

@@ -17,6 +17,7 @@ from autograder.classroom.reports import pages
 from autograder.classroom.similarity.pairs import Comparison, FilePart, Pair
 from autograder.classroom.similarity.source_code import Code
 from autograder.editions import Edition
+from autograder.engine import marks
 from llamalab import text
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -67,7 +68,7 @@ def index(
         left_out=left_out,
         without_own=[names[index] for index in comparison.without_own()],
         common=[
-            (stretch.tokens, text.lines(stretch.text, lines=12), [names[holder] for holder in stretch.holders])
+            (stretch.tokens, text.lines(stretch.text, most=12), [names[holder] for holder in stretch.holders])
             for stretch in comparison.common()
         ],
     )
@@ -171,5 +172,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {"percent": text.percent, "count": text.count, "tints": TINTS}
+    environment.globals |= {"percent": marks.percent, "count": marks.count, "tints": TINTS}
     return environment

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autograder.trust import COURSES, HANDOUT, PROJECT
+from autograder import trust
 from llamalab.errors import UserError
 
 FIELDS = {
@@ -110,7 +110,7 @@ def paths() -> dict[str, Path]:
         UserError: two have the same name.
     """
     found: dict[str, Path] = {}
-    for path in sorted(COURSES.glob("*/*.toml")):
+    for path in sorted(trust.COURSES.glob("*/*.toml")):
         if path.stem in found:
             raise UserError(f"{path} and {found[path.stem]} have the same name; an edition's is its own")
         found[path.stem] = path
@@ -190,8 +190,8 @@ def read(path: Path) -> Edition:
 
 def _files(path: Path, fields: dict[str, Any]) -> Path:
     """The folder of the student's files: as the edition says, seen from its own; in a handout, the top one."""
-    if HANDOUT.is_file() and path.is_relative_to(PROJECT):
-        return PROJECT
+    if trust.HANDOUT.is_file() and path.is_relative_to(trust.PROJECT):
+        return trust.PROJECT
     files = fields.get("files", ".")
     if not isinstance(files, str) or not (path.parent / files).is_dir():
         raise UserError(f"{path.name}: files names a folder, seen from {path.parent}, and there is no {files!r}")

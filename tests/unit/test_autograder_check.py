@@ -9,21 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from autograder.instructor import bank, regions
-from autograder.intake.submission import ROOT
+from autograder import editions, trust
+from autograder.instructor import regions, solved
 
 
 @pytest.fixture
 def submission(tmp_path) -> Path:
     """The solved tree's student files, to be broken."""
-    for file, text in bank.sources().items():
+    for file, text in solved.sources(editions.load("mmia")).items():
         (tmp_path / file).write_text(text)
     return tmp_path
 
 
 def check(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "autograder", "check", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    edition = () if "--edition" in arguments else ("--edition", "mmia")
+    command = [sys.executable, "-m", "autograder", "check", *map(str, (*arguments, *edition))]
+    return subprocess.run(command, capture_output=True, text=True, cwd=trust.CODE, timeout=120)
 
 
 def replace(folder: Path, file: str, old: str, new: str) -> None:
@@ -69,7 +70,7 @@ def test_a_file_that_does_not_import_costs_its_own_components(submission):
     ("arguments", "words"),
     [
         (["rop"], "the edition mmia has no component 'rop'; it has layer_norm"),
-        (["--edition", "none"], "there is no edition 'none'; assignments/ has minillama, mmia"),
+        (["--edition", "none"], "there is no edition 'none'; there are minillama, mmia"),
         (["rope", "--submission", "/nowhere"], "/nowhere has none of the files of a submission"),
         (["rope", "--json", "/nowhere/results.json"], "/nowhere/results.json cannot be written"),
     ],
@@ -80,6 +81,8 @@ def test_a_mistake_on_the_command_line_is_one_sentence(arguments, words):
 
 
 def test_the_same_graders_run_under_pytest():
-    command = [sys.executable, "-m", "pytest", "tests/graders/test_rope.py", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
-    assert done.returncode == 0 and "6 passed" in done.stdout
+    """Once for each edition of the course that has the component."""
+    test = "courses/mini_llama/components/rope/test_rope.py"
+    command = [sys.executable, "-m", "pytest", test, "-p", "no:cacheprovider"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=trust.CODE, timeout=120)
+    assert done.returncode == 0 and "12 passed" in done.stdout, done.stdout

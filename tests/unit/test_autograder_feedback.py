@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autograder.answers.tensors import difference
+from autograder.answers import difference, digests
 from autograder.engine import fingerprints
-from autograder.engine.fingerprints import Fingerprint, Observed, digest, digest_outputs
+from autograder.engine.fingerprints import Fingerprint, Observed, digest
 from autograder.engine.session import Answer, Fault
 from autograder.worker.protocol import DTYPES
 
@@ -141,14 +141,16 @@ def test_a_wrong_answer_is_compared_with_the_nearest_right_one():
 
 
 def known(name: str, **outputs) -> Fingerprint:
-    return Fingerprint(name, f"says {name}", "advice", {case: digest_outputs({"x": x}) for case, x in outputs.items()})
+    return Fingerprint(
+        name, f"says {name}", "advice", {case: digests.of_outputs({"x": x}) for case, x in outputs.items()}
+    )
 
 
 def seen(x: np.ndarray, passed: bool = False) -> Observed:
     return Observed(digest(Answer({"x": x})), passed)
 
 
-RIGHT = {"a": [digest_outputs({"x": X})], "b": [digest_outputs({"x": X})]}
+RIGHT = {"a": [digests.of_outputs({"x": X})], "b": [digests.of_outputs({"x": X})]}
 BANK = (known("sign", a=-X, b=-X), known("double", a=2 * X, b=2 * X), known("only_b", a=X, b=-X))
 
 
@@ -186,4 +188,4 @@ def test_a_fault_is_recognised_by_its_message():
 
 
 def test_a_digest_of_a_large_answer_is_small():
-    assert len(digest_outputs({"x": np.zeros((100, 100), "f4")}).values) == fingerprints.PLACES
+    assert len(digests.of_outputs({"x": np.zeros((100, 100), "f4")}).values) == digests.PLACES

@@ -19,6 +19,6 @@ def test_an_earlier_courses_submission_gets_full_marks(tmp_path):
             folder = shutil.copytree(COURSES / "provided", tmp_path / name)
             shutil.copytree(COURSES / name, folder, dirs_exist_ok=True)
             edition = editions.load(name)
-            tests = graders.collect(list(edition.components.values()))
+            tests = graders.collect(edition)
             results = graders.grade(edition, tests, Submission.of(edition, folder), session)
             assert {row.name: row.state for row in results.components} == dict.fromkeys(edition.components, "ok")

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from autograder import editions
-from autograder.editions import Component
 from autograder.engine import graders
 from autograder.engine.results import ComponentResult
-from autograder.engine.session import Answer, Fault, Limits, Session
-from autograder.intake.submission import ROOT, Submission
+from autograder.engine.session import Answer, CaseLimits, Fault, Limits, Session
+from autograder.intake.submission import Submission
 
+EDITION = editions.load("mmia")
 CASES = [
     {"query": np.full((1, 2, 3, 4), number, "f4"), "key": np.ones((1, 2, 1, 4), "f4"), "max_seq_len": 2}
     for number in range(3)
@@ -36,8 +36,8 @@ def session() -> Iterator[Session]:
 def run(session, tmp_path) -> Run:
     """What comes back for three cases, whose queries are all 0, all 1 and all 2."""
 
-    def run(body: str, top: str = "", seconds: float | None = None) -> list[Answer | Fault]:
-        return session.calls(submission(tmp_path, body, top), "rope", CASES, seconds)
+    def run(body: str, top: str = "", limits: CaseLimits = CaseLimits()) -> list[Answer | Fault]:
+        return session.calls(submission(tmp_path, body, top), "rope", CASES, limits=limits)
 
     return run
 
@@ -47,7 +47,7 @@ def submission(folder: Path, body: str, top: str = "") -> Submission:
     indented = "".join(f"    {line}\n" for line in body.splitlines())
     text = f"import os, sys, time, torch\n{top}\ndef apply_rotary_emb(query, key, *rest):\n{indented}"
     (folder / "rope.py").write_text(text, "utf-8")
-    return Submission.of(editions.load("mmia"), folder)
+    return Submission.of(EDITION, folder)
 
 
 def values(results: list[Answer | Fault]) -> list[float | str]:
@@ -84,8 +84,14 @@ def test_a_process_that_ends_answers_no_more_cases(run):
 
 
 def test_every_case_has_its_own_time(run):
-    assert values(run(f"time.sleep({0.6 * SECONDS})\nreturn query, key", seconds=SECONDS)) == [0, 1, 2]
-    assert values(run("time.sleep(60 * query.max().item())\nreturn query, key", seconds=SECONDS)) == [0, "timeout"]
+    assert values(run(f"time.sleep({0.6 * SECONDS})\nreturn query, key", limits=CaseLimits(seconds=SECONDS))) == [
+        0,
+        1,
+        2,
+    ]
+    assert values(
+        run("time.sleep(60 * query.max().item())\nreturn query, key", limits=CaseLimits(seconds=SECONDS))
+    ) == [0, "timeout"]
 
 
 def test_every_case_has_its_own_output(run):
@@ -100,7 +106,7 @@ def test_what_is_printed_on_the_way_to_an_end_is_kept(run):
 
 def test_answering_ahead_of_time_answers_nothing_else(run):
     """Whole answers written before they are asked for are thrown away, or spoil an answer; neither forges one."""
-    top = "from autograder import processes\nwrite = processes.write_all\n"
+    top = "from autograder.worker import processes\nwrite = processes.write_all\n"
     top += "processes.write_all = lambda number, data: write(number, data * 3)\n"
     assert set(values(run("return query, key", top=top))) <= {0, 1, 2, "bad_answer", "crashed"}
     assert values(run("return query, key")) == [0, 1, 2]
@@ -115,22 +121,12 @@ def test_all_time_used_up_ends_a_process_between_two_cases(tmp_path):
         assert result.kind == "not_run" and "0.5 s are allowed" in result.message
 
 
-def test_a_fresh_process_gives_the_same(tmp_path):
-    body = "print('case', int(query.max()))\ncalls.append(1)\nif query.max() == 2:\n    os._exit(3)\nreturn query, key"
-    with Session(Limits(seconds=20), fork=False) as session:
-        results = session.calls(submission(tmp_path, body, top="calls = []"), "rope", CASES)
-        assert values(results) == [0, 1, "crashed"] and "status 3" in results[2].message
-        assert [result.printed for result in results] == ["case 0\n", "case 1\n", "case 2\n"]
-        hangs = submission(tmp_path, "time.sleep(60 * query.max().item())\nreturn query, key")
-        assert values(session.calls(hangs, "rope", CASES, seconds=SECONDS)) == [0, "timeout"]
-
-
 # --- what that means for marks -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def collected():
-    return graders.collect([Component("rope", 15, ("rope", "rope_frequencies"))])
+    return graders.collect(EDITION, [EDITION.components["rope"]])
 
 
 @pytest.fixture
@@ -139,15 +135,15 @@ def graded(session, collected, tmp_path) -> Callable[..., ComponentResult]:
 
     def graded(more: str, limits: Limits | None = None) -> ComponentResult:
         indented = "".join(f"    {line}\n" for line in more.splitlines())
-        text = (ROOT / "rope.py").read_text("utf-8")
+        text = (EDITION.files / "rope.py").read_text("utf-8")
         text += "\n\nimport os, sys, time\nright = apply_rotary_emb\ndef apply_rotary_emb(query, *rest, **named):\n"
         text += f"    result = right(query, *rest, **named)\n{indented}    return result\n"
         (tmp_path / "rope.py").write_text(text, "utf-8")
-        mine = Submission.of(editions.load("mmia"), tmp_path)
+        mine = Submission.of(EDITION, tmp_path)
         if limits is None:
-            return graders.grade(editions.load("mmia"), collected, mine, session).components[0]
+            return graders.grade(EDITION, collected, mine, session).components[0]
         with Session(limits) as own:
-            return graders.grade(editions.load("mmia"), collected, mine, own).components[0]
+            return graders.grade(EDITION, collected, mine, own).components[0]
 
     return graded
 
@@ -188,8 +184,8 @@ def test_a_hang_takes_no_more_time_than_that_of_two_cases(graded, tmp_path):
 @posix
 def test_a_file_that_does_not_end_is_run_once_and_named(tmp_path):
     (tmp_path / "rope.py").write_text("while True:\n    pass\n", "utf-8")
-    (tmp_path / "llama.py").write_text((ROOT / "llama.py").read_text("utf-8"), "utf-8")
-    stuck = Submission.of(editions.load("mmia"), tmp_path)
+    (tmp_path / "llama.py").write_text((EDITION.files / "llama.py").read_text("utf-8"), "utf-8")
+    stuck = Submission.of(EDITION, tmp_path)
     with Session(Limits(seconds=SECONDS)) as session:
         first, second = (session.call(stuck, "rope", CASES[0]) for _ in range(2))
         assert first.kind == "timeout" and "rope.py was still being imported" in first.message
@@ -200,5 +196,5 @@ def test_a_file_that_does_not_end_is_run_once_and_named(tmp_path):
 @posix
 def test_a_function_that_does_not_end_is_named(run):
     body = "def inner():\n    while True:\n        pass\ninner()"
-    (result,) = run(body, seconds=SECONDS)
+    (result,) = run(body, limits=CaseLimits(seconds=SECONDS))
     assert result.message == "no answer within 2 s: it was still in apply_rotary_emb of rope.py"

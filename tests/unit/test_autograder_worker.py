@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autograder import editions
-from autograder.engine.session import Answer, Fault, Limits, Session
-from autograder.intake.submission import ROOT, Submission
+from autograder import editions, trust
+from autograder.engine.session import Answer, CaseLimits, Fault, Limits, Session
+from autograder.intake.submission import Submission
 from llamalab.errors import UserError
 
 INPUTS = {
@@ -33,12 +33,12 @@ def session():
 def run(session, tmp_path):
     """What comes back for a ``rope.py`` with this text, or whose ``apply_rotary_emb`` has this body."""
 
-    def run(body: str = "", text: str = "", seconds: float | None = None) -> Answer | Fault:
+    def run(body: str = "", text: str = "", limits: CaseLimits = CaseLimits()) -> Answer | Fault:
         indented = "".join(f"    {line}\n" for line in body.splitlines())
         (tmp_path / "rope.py").write_text(
             text or f"import os, sys, torch\ndef apply_rotary_emb(query, key, *rest):\n{indented}", "utf-8"
         )
-        return session.call(submission_in(tmp_path), "rope", INPUTS, seconds)
+        return session.call(submission_in(tmp_path), "rope", INPUTS, limits=limits)
 
     return run
 
@@ -116,17 +116,17 @@ def test_a_submission_cannot_shadow_other_modules(session, tmp_path):
 
 @pytest.mark.parametrize("body", ["while True: pass", "import time; time.sleep(60)"])
 def test_a_hang_is_a_timeout(run, body):
-    fault = run(body, seconds=0.5)
+    fault = run(body, limits=CaseLimits(seconds=0.5))
     assert fault.kind == "timeout" and "0.5 s" in fault.message
     assert_still_works(run)
 
 
 def test_a_hang_at_import_is_a_timeout(run):
-    assert run(text="while True: pass\n", seconds=0.5).kind == "timeout"
+    assert run(text="while True: pass\n", limits=CaseLimits(seconds=0.5)).kind == "timeout"
 
 
 def test_what_was_printed_before_a_hang_is_kept(run):
-    assert run("print('step 1')\nwhile True: pass", seconds=0.5).printed == "step 1\n"
+    assert run("print('step 1')\nwhile True: pass", limits=CaseLimits(seconds=0.5)).printed == "step 1\n"
 
 
 def test_reading_from_the_keyboard_finds_nothing(run):
@@ -201,7 +201,7 @@ def test_garbage_on_every_descriptor_forges_nothing(run):
 
 
 def test_only_the_first_answer_counts(run):
-    twice = "from autograder import processes\nwrite = processes.write_all\n"
+    twice = "from autograder.worker import processes\nwrite = processes.write_all\n"
     twice += "processes.write_all = lambda fd, data: write(fd, data + data)\n"
     answer = run(f"{twice}return query, key")
     assert isinstance(answer, Answer) and answer.outputs.keys() == {"query", "key"}
@@ -221,7 +221,7 @@ def test_a_huge_answer_is_refused(run):
         ("(x for x in (query, key))", "returned generator"),
         ("query.numpy(), key", "query came back as ndarray; a tensor was expected"),
         ("query.to('meta'), key", "query is a tensor that cannot be read"),
-        ("(query, key), key", "query came back as tuple; a tensor was expected"),
+        ("(query, key), key", "query came back as tuple with Tensor inside; a tensor was expected"),
     ],
 )
 def test_an_answer_of_the_wrong_type_is_described(run, result, words):
@@ -272,5 +272,5 @@ def test_a_folder_without_a_submission_is_refused(tmp_path):
 
 
 def test_the_worker_finds_no_solution_on_its_path(run):
-    text = f"import sys\nassert {str(ROOT)!r} not in sys.path and '' not in sys.path, sys.path\n" + RIGHT
+    text = f"import sys\nassert {str(trust.CODE)!r} not in sys.path and '' not in sys.path, sys.path\n" + RIGHT
     assert isinstance(run(text=text), Answer)

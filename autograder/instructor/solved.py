@@ -7,20 +7,24 @@ from pathlib import Path
 
 from autograder import editions
 from autograder.editions import Edition
+from autograder.instructor.regions import looks_like_fence
 from autograder.intake import notebooks
 from llamalab.errors import UserError
 
-FENCED = "### BEGIN SOLUTION"
-
 
 def sources(edition: Edition) -> dict[str, str]:
-    """Every file of an edition's course that has solutions in it, by name."""
+    """Every file of an edition's course that has solutions in it, or a fence that is none, by name."""
     every = editions.of_course(edition.course)
     names = {name for each in every for name in (*each.student_files, *each.provided_files)}
     trees = [path for each in every for pattern in each.student_tree for path in edition.files.glob(pattern)]
     names |= {path.relative_to(edition.files).as_posix() for path in trees}
     found = {name: text(path) for name in sorted(names) if (path := edition.files / name).is_file()}
-    return {name: code for name, code in found.items() if FENCED in code or name in edition.student_files}
+    return {name: code for name, code in found.items() if name in edition.student_files or _has_fences(code)}
+
+
+@cache
+def _has_fences(code: str) -> bool:
+    return any(map(looks_like_fence, code.splitlines()))
 
 
 def text(path: Path) -> str:

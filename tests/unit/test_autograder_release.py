@@ -9,22 +9,28 @@ import ast
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from autograder import editions
-from autograder.instructor import handout_files, proofs, release
-from autograder.instructor.handout import Handout, assemble
-from autograder.intake.submission import ROOT
+from autograder import editions, trust
+from autograder.instructor import proofs, release
+from autograder.instructor.handout import PROJECT_FILES, TEXTS, Handout, assemble
 from llamalab.errors import UserError
+
+COURSE = "courses/mini_llama"
+MINE = f"{COURSE}/mine.toml"
 
 EDITION = """
 title = "Two parts"
+files = "../.."
 student_files = ["rope.py", "optimizer.py"]
 provided_files = [
     "config.py", "base_llama.py", "tokenizer.py", "utils.py", "llama.py", "sampling.py", "classifier.py", "lora.py",
 ]
+command_files = ["run_llama.py", "sanity_check.py", "sanity_check.data"]
 [components.rope]
 points = 15
 regions = ["rope", "rope_frequencies"]
@@ -36,16 +42,28 @@ regions = ["adamw"]
 
 @pytest.fixture(scope="session")
 def solved(tmp_path_factory) -> Path:
-    """A solved tree with what a small edition ships, to be copied."""
-    root = tmp_path_factory.mktemp("solved")
-    (root / "assignments").mkdir()
-    (root / "assignments/mine.toml").write_text(EDITION)
-    for path in ROOT.glob("assignments/*.toml"):
-        shutil.copy(path, root / "assignments")
-    for name in handout_files.copied(editions.read(root / "assignments/mine.toml")):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, root / name)
+    """A solved tree with what an edition ships, and a small one of its own, to be copied."""
+    root, mmia = tmp_path_factory.mktemp("solved"), editions.load("mmia")
+    names = (*PROJECT_FILES, *mmia.student_files, *mmia.provided_files, *mmia.command_files)
+    paths = [trust.PROJECT / name for name in names]
+    paths += [*trust.of_handout(mmia).values(), *mmia.course.glob("*.toml"), *mmia.course.glob(f"{TEXTS}/*")]
+    for path in paths:
+        copy = root / path.relative_to(trust.PROJECT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    (root / MINE).write_text(EDITION)
     return root
+
+
+@contextmanager
+def working_in(root: Path) -> Iterator[None]:
+    """This project lies in another folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CODE", "PROJECT"):
+            patch.setattr(trust, name, root)
+        patch.setattr(trust, "COURSES", root / "courses")
+        patch.setattr(trust, "HANDOUT", root / ".handout")
+        yield
 
 
 @pytest.fixture
@@ -56,7 +74,7 @@ def tree(solved, tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def handout(solved) -> Handout:
-    return assemble(solved / "assignments/mine.toml", solved)
+    return assemble_from(solved)
 
 
 @pytest.fixture
@@ -67,7 +85,8 @@ def folder(handout, tmp_path) -> Path:
 
 
 def assemble_from(tree: Path) -> Handout:
-    return assemble(tree / "assignments/mine.toml", tree)
+    with working_in(tree):
+        return assemble(editions.read(tree / MINE))
 
 
 def replace(path: Path, old: str, new: str) -> None:
@@ -104,21 +123,26 @@ def test_solving_every_todo_gives_the_solved_file_without_its_fences(handout, fo
     for region in handout.todos:
         handout.solve(folder, region)
     for file in ("rope.py", "optimizer.py"):
-        fenced = (ROOT / file).read_text().splitlines(keepends=True)
+        fenced = (trust.PROJECT / file).read_text().splitlines(keepends=True)
         assert (folder / file).read_text() == "".join(line for line in fenced if "### " not in line)
 
 
 def test_it_has_only_its_own_edition_and_components(handout):
-    parts = [name for name in handout.files if name.startswith(("assignments/", "tests/", "autograder/references/"))]
+    parts = [name for name in handout.files if name.startswith(("courses/", "tests/"))]
     assert parts == [
-        "assignments/mine.toml",
-        "autograder/references/adamw.safetensors",
-        "autograder/references/rope.safetensors",
+        "courses/mini_llama/components/_shared/adapters/context_table.py",
+        "courses/mini_llama/components/_shared/adapters/norms.py",
+        "courses/mini_llama/components/adamw/adapter.py",
+        "courses/mini_llama/components/adamw/references.safetensors",
+        "courses/mini_llama/components/rope/adapter.py",
+        "courses/mini_llama/components/rope/references.safetensors",
+        "courses/mini_llama/mine.toml",
         "tests/graders/conftest.py",
         "tests/graders/test_adamw.py",
         "tests/graders/test_rope.py",
     ]
-    assert not any("instructor" in name or "cases" in name for name in handout.files)
+    own = ("instructor", "classroom", "cases", "oracle", "mistakes", "alternatives")
+    assert not any(word in name for name in handout.files for word in own)
 
 
 def test_its_readme_names_the_commands_the_points_and_the_files(handout):
@@ -157,8 +181,8 @@ def test_every_file_of_the_checklist_but_a_runs_output_is_there(handout):
 
 
 def test_every_module_of_the_runtime_but_its_fast_paths_ships():
-    shipped = {name for name in handout_files.copied(editions.load("mmia")) if name.startswith("llamalab/")}
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "llamalab").rglob("*.py")}
+    shipped = {name for name in trust.of_handout(editions.load("mmia")) if name.startswith("llamalab/")}
+    modules = {path.relative_to(trust.CODE).as_posix() for path in (trust.CODE / "llamalab").rglob("*.py")}
     assert {name for name in modules - shipped if not name.startswith("llamalab/fast/")} == set()
     assert not any(name.startswith("llamalab/fast/") for name in shipped)
 
@@ -172,16 +196,17 @@ def test_every_module_of_the_runtime_but_its_fast_paths_ships():
         ("rope.py", "    ### END SOLUTION rope\n", "", r"rope.py:\d+: the region rope is never closed"),
         ("utils.py", "import random", "## BEGIN SOLUTION x\nimport random", r"utils.py:5: not a fence"),
         ("lora.py", "SOLUTION lora", "SOLUTION rope", r"lora.py:\d+: .*closes nothing"),
-        ("assignments/mine.toml", '"rope",', '"ropes",', r"mine.toml:9: there is no region 'ropes'; there are adamw"),
-        ("assignments/mine.toml", '"adamw"]', '"lora"]', r"mine.toml:12: the region lora is in lora.py, which is"),
-        ("assignments/mine.toml", 'regions = ["adamw"]', "", r"mine.toml:10: adamw gives points, and no region"),
-        ("assignments/mine.toml", "[components.adamw]", "[components.adam]", r"mine.toml:10: the component adam has"),
-        ("assignments/mine.toml", "points = 10", 'points = 10\nneeds = ["x"]', r"mine.toml:10: adamw needs x, which"),
-        ("assignments/mine.toml", '"utils.py"', '"util.py"', r"mine.toml:5: there is no util.py"),
+        (MINE, '"rope",', '"ropes",', r"mine.toml:11: there is no region 'ropes'; there are adamw"),
+        (MINE, '"adamw"]', '"lora"]', r"mine.toml:14: the region lora is in lora.py, which is"),
+        (MINE, 'regions = ["adamw"]', "", r"mine.toml:12: adamw gives points, and no region"),
+        (MINE, "[components.adamw]", "[components.adam]", r"mine.toml:12: the component adam has"),
+        (MINE, "points = 10", 'points = 10\nneeds = ["x"]', r"mine.toml:12: adamw needs x, which"),
+        (MINE, '"utils.py"', '"util.py"', r"mine.toml:6: there is no util.py"),
         ("utils.py", "import random", "import config\nimport tests.oracle", r"utils.py:6: imports tests/oracle.py"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tree, file, old, new, words):
+    (tree / "tests").mkdir()
     (tree / "tests/oracle.py").write_text("")
     replace(tree / file, old, new)
     with pytest.raises(UserError, match=f"^{words}"):
@@ -211,14 +236,17 @@ def test_a_region_that_no_edition_names_is_named_with_its_place(tree):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("autograder/adapters/rope.py", "mine.toml:7: the component rope has no adapter: autograder/adapters/rope.py"),
-        ("tests/graders/test_adamw.py", "mine.toml:10: the component adamw has no grader"),
-        ("autograder/references/rope.safetensors", "mine.toml:7: the component rope has no stored references"),
+        ("rope/adapter.py", "mine.toml:9: the component rope has no adapter.py: components/rope/adapter.py is missing"),
+        ("adamw/test_adamw.py", "mine.toml:12: the component adamw has no test_adamw.py: .*/test_adamw.py is missing"),
+        (
+            "rope/references.safetensors",
+            "mine.toml:9: the component rope has no references.safetensors: components/rope/",
+        ),
         ("LICENSE", ".*LICENSE belongs to a handout and cannot be read: No such file"),
     ],
 )
 def test_a_missing_file_is_named(tree, path, words):
-    (tree / path).unlink()
+    (tree / path if path == "LICENSE" else tree / COURSE / "components" / path).unlink()
     with pytest.raises(UserError, match=f"^{words}"):
         assemble_from(tree)
 
@@ -265,7 +293,7 @@ def test_a_line_of_a_solution_is_found_in_any_file(folder, handout, file, line):
 
 
 def test_the_place_of_a_line_in_the_solved_tree_is_right(handout):
-    lines = (ROOT / "rope.py").read_text().splitlines()
+    lines = (trust.PROJECT / "rope.py").read_text().splitlines()
     for number, bare in proofs.telling_lines(handout.todos["rope"]):
         assert bare in "".join(lines[number - 1].split())
 
@@ -283,7 +311,8 @@ def test_a_release_that_is_stopped_leaves_nothing(tree, tmp_path):
     replace(tree / "utils.py", "import torch", "import torch\n# position = torch.arange(length, dtype=torch.float64)")
     before = set(tmp_path.iterdir())
     with pytest.raises(UserError, match=r"^utils.py:\d+: has a line of the solution rope_frequencies"):
-        release.release(tree / "assignments/mine.toml", tmp_path / "handout", root=tree)
+        with working_in(tree):
+            release.release(editions.read(tree / MINE), tmp_path / "handout")
     assert set(tmp_path.iterdir()) == before
 
 

@@ -21,6 +21,7 @@ CASES = [
     for number in range(3)
 ]
 SECONDS = 2.0
+NO_LIMITS = CaseLimits()
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 Run = Callable[..., list[Answer | Fault]]
@@ -36,7 +37,7 @@ def session() -> Iterator[Session]:
 def run(session, tmp_path) -> Run:
     """What comes back for three cases, whose queries are all 0, all 1 and all 2."""
 
-    def run(body: str, top: str = "", limits: CaseLimits = CaseLimits()) -> list[Answer | Fault]:
+    def run(body: str, top: str = "", limits: CaseLimits = NO_LIMITS) -> list[Answer | Fault]:
         return session.calls(submission(tmp_path, body, top), "rope", CASES, limits=limits)
 
     return run

@@ -20,6 +20,7 @@ INPUTS = {
     "max_seq_len": 2,
 }
 RIGHT = "def apply_rotary_emb(query, key, head_dim, max_seq_len, theta=10000.0):\n    return query * 2, key\n"
+NO_LIMITS = CaseLimits()
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
@@ -33,7 +34,7 @@ def session():
 def run(session, tmp_path):
     """What comes back for a ``rope.py`` with this text, or whose ``apply_rotary_emb`` has this body."""
 
-    def run(body: str = "", text: str = "", limits: CaseLimits = CaseLimits()) -> Answer | Fault:
+    def run(body: str = "", text: str = "", limits: CaseLimits = NO_LIMITS) -> Answer | Fault:
         indented = "".join(f"    {line}\n" for line in body.splitlines())
         (tmp_path / "rope.py").write_text(
             text or f"import os, sys, torch\ndef apply_rotary_emb(query, key, *rest):\n{indented}", "utf-8"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 LONGEST = 80  # characters of a value that is shown
+LARGEST = sys.float_info.max
 AROUND = 16  # characters shown on either side of the first difference of two texts
 
 
@@ -50,9 +52,12 @@ def _is_number(value: Any) -> bool:
 def _close(value: float, expected: float, atol: float, rtol: float) -> bool:
     if isinstance(value, int) and isinstance(expected, int):
         return value == expected
-    if math.isnan(expected) or math.isnan(value):
-        return math.isnan(expected) and math.isnan(value)
-    return value == expected or abs(value - expected) <= atol + rtol * abs(expected)
+    if math.isnan(expected):
+        return value != value
+    try:
+        return value == expected or abs(value - expected) <= atol + rtol * min(abs(expected), LARGEST)
+    except OverflowError:  # a whole number that no float is
+        return False
 
 
 def _sequence_problem(value: Sequence, expected: Sequence, item: str, atol: float, rtol: float) -> str | None:

@@ -49,14 +49,17 @@ def encode(value: Any, depth: int = DEEPEST) -> Any:
     raise NotPlain(type(value).__name__)
 
 
-def decode(data: Any) -> Any:
+def decode(data: Any, depth: int = DEEPEST) -> Any:
     """The value that ``encode`` made ``data`` of.
 
     Raises:
-        NotPlain: it is not what ``encode`` makes: an unknown object, a key that cannot be one, or is there twice.
+        NotPlain: it is not what ``encode`` makes: an unknown object, a key that cannot be one or is there twice, or
+            values too deep in each other.
     """
+    if depth < 0:
+        raise NotPlain(f"values more than {DEEPEST} deep in each other")
     if isinstance(data, list):
-        return [decode(item) for item in data]
+        return [decode(item, depth - 1) for item in data]
     if not isinstance(data, dict):
         return data
     if len(data) != 1:
@@ -68,12 +71,14 @@ def decode(data: Any) -> Any:
         if kind == "float" and inner in ("inf", "-inf", "nan"):
             return float(inner)
         if kind == "tuple" and isinstance(inner, list):
-            return tuple(decode(item) for item in inner)
+            return tuple(decode(item, depth - 1) for item in inner)
         if kind == "dict" and isinstance(inner, list):
-            pairs = [(decode(key), decode(item)) for key, item in inner]
+            pairs = [(decode(key, depth - 1), decode(item, depth - 1)) for key, item in inner]
             found = dict(pairs)
             if len(found) == len(pairs):
                 return found
+    except NotPlain:
+        raise
     except (TypeError, ValueError) as error:
         raise NotPlain(f"a malformed {kind}") from error
     raise NotPlain(f"an unknown or malformed object, {kind[:20]!r}")

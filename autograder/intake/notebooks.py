@@ -15,7 +15,7 @@ TAG = "graded"
 LARGEST = 8 << 20  # bytes of a notebook; outputs may be long
 MOST_CELLS = 2_000
 CELL = re.compile(r"^# %% cell (\d+)\n", re.MULTILINE)
-MAGIC = re.compile(r"^(\s*)([%!].*)$", re.MULTILINE)
+MAGIC = re.compile(r"^([ \t]*)(%%?[A-Za-z].*|!(?!=).*)$", re.MULTILINE)  # Python has "% x" and "!="
 
 
 class NotANotebook(ValueError):

@@ -72,7 +72,7 @@ def test_a_file_that_does_not_import_costs_its_own_components(submission):
         (["rop"], "the edition mmia has no component 'rop'; it has layer_norm"),
         (["--edition", "none"], "there is no edition 'none'; there are minillama, mmia"),
         (["rope", "--submission", "/nowhere"], "/nowhere has none of the files of a submission"),
-        (["rope", "--json", "/nowhere/results.json"], "/nowhere/results.json cannot be written"),
+        (["rope", "--json", "/nowhere/results.json"], "/nowhere/results.json: No such file or directory"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence(arguments, words):

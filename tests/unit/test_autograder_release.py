@@ -25,6 +25,7 @@ MINE = f"{COURSE}/mine.toml"
 
 EDITION = """
 title = "Two parts"
+checklist = "../../checklist.md"
 files = "../.."
 student_files = ["rope.py", "optimizer.py"]
 provided_files = [
@@ -44,7 +45,7 @@ regions = ["adamw"]
 def solved(tmp_path_factory) -> Path:
     """A solved tree with what an edition ships, and a small one of its own, to be copied."""
     root, mmia = tmp_path_factory.mktemp("solved"), editions.load("mmia")
-    names = (*PROJECT_FILES, *mmia.student_files, *mmia.provided_files, *mmia.command_files)
+    names = (*PROJECT_FILES, "checklist.md", *mmia.student_files, *mmia.provided_files, *mmia.command_files)
     paths = [trust.PROJECT / name for name in names]
     paths += [*trust.of_handout(mmia).values(), *mmia.course.glob("*.toml"), *mmia.course.glob(f"{TEXTS}/*")]
     for path in paths:
@@ -196,12 +197,12 @@ def test_every_module_of_the_runtime_but_its_fast_paths_ships():
         ("rope.py", "    ### END SOLUTION rope\n", "", r"rope.py:\d+: the region rope is never closed"),
         ("utils.py", "import random", "## BEGIN SOLUTION x\nimport random", r"utils.py:5: not a fence"),
         ("lora.py", "SOLUTION lora", "SOLUTION rope", r"lora.py:\d+: .*closes nothing"),
-        (MINE, '"rope",', '"ropes",', r"mine.toml:11: there is no region 'ropes'; there are adamw"),
-        (MINE, '"adamw"]', '"lora"]', r"mine.toml:14: the region lora is in lora.py, which is"),
-        (MINE, 'regions = ["adamw"]', "", r"mine.toml:12: adamw gives points, and no region"),
-        (MINE, "[components.adamw]", "[components.adam]", r"mine.toml:12: the component adam has"),
-        (MINE, "points = 10", 'points = 10\nneeds = ["x"]', r"mine.toml:12: adamw needs x, which"),
-        (MINE, '"utils.py"', '"util.py"', r"mine.toml:6: there is no util.py"),
+        (MINE, '"rope",', '"ropes",', r"mine.toml:12: there is no region 'ropes'; there are adamw"),
+        (MINE, '"adamw"]', '"lora"]', r"mine.toml:15: the region lora is in lora.py, which is"),
+        (MINE, 'regions = ["adamw"]', "", r"mine.toml:13: adamw gives points, and no region"),
+        (MINE, "[components.adamw]", "[components.adam]", r"mine.toml:13: the component adam has"),
+        (MINE, "points = 10", 'points = 10\nneeds = ["x"]', r"mine.toml:13: adamw needs x, which"),
+        (MINE, '"utils.py"', '"util.py"', r"mine.toml:7: there is no util.py"),
         ("utils.py", "import random", "import config\nimport tests.oracle", r"utils.py:6: imports tests/oracle.py"),
     ],
 )
@@ -236,11 +237,14 @@ def test_a_region_that_no_edition_names_is_named_with_its_place(tree):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("rope/adapter.py", "mine.toml:9: the component rope has no adapter.py: components/rope/adapter.py is missing"),
-        ("adamw/test_adamw.py", "mine.toml:12: the component adamw has no test_adamw.py: .*/test_adamw.py is missing"),
+        (
+            "rope/adapter.py",
+            "mine.toml:10: the component rope has no adapter.py: components/rope/adapter.py is missing",
+        ),
+        ("adamw/test_adamw.py", "mine.toml:13: the component adamw has no test_adamw.py: .*/test_adamw.py is missing"),
         (
             "rope/references.safetensors",
-            "mine.toml:9: the component rope has no references.safetensors: components/rope/",
+            "mine.toml:10: the component rope has no references.safetensors: components/rope/",
         ),
         ("LICENSE", ".*LICENSE belongs to a handout and cannot be read: No such file"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autograder import editions, trust
-from autograder.engine.session import Answer, CaseLimits, Fault, Limits, Session
+from autograder.engine.session import Answer, Fault, Limits, Session
 from autograder.intake.submission import Submission
 from llamalab.errors import UserError
 
@@ -20,7 +20,6 @@ INPUTS = {
     "max_seq_len": 2,
 }
 RIGHT = "def apply_rotary_emb(query, key, head_dim, max_seq_len, theta=10000.0):\n    return query * 2, key\n"
-NO_LIMITS = CaseLimits()
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
@@ -30,16 +29,22 @@ def session():
         yield session
 
 
+@pytest.fixture(scope="module")
+def hasty():
+    with Session(Limits(seconds=0.5, memory=256 << 20)) as session:
+        yield session
+
+
 @pytest.fixture
 def run(session, tmp_path):
     """What comes back for a ``rope.py`` with this text, or whose ``apply_rotary_emb`` has this body."""
 
-    def run(body: str = "", text: str = "", limits: CaseLimits = NO_LIMITS) -> Answer | Fault:
+    def run(body: str = "", text: str = "", session: Session = session) -> Answer | Fault:
         indented = "".join(f"    {line}\n" for line in body.splitlines())
         (tmp_path / "rope.py").write_text(
             text or f"import os, sys, torch\ndef apply_rotary_emb(query, key, *rest):\n{indented}", "utf-8"
         )
-        return session.call(submission_in(tmp_path), "rope", INPUTS, limits=limits)
+        return session.call(submission_in(tmp_path), "rope", INPUTS)
 
     return run
 
@@ -116,18 +121,19 @@ def test_a_submission_cannot_shadow_other_modules(session, tmp_path):
 
 
 @pytest.mark.parametrize("body", ["while True: pass", "import time; time.sleep(60)"])
-def test_a_hang_is_a_timeout(run, body):
-    fault = run(body, limits=CaseLimits(seconds=0.5))
+def test_a_hang_is_a_timeout(run, hasty, body):
+    fault = run(body, session=hasty)
     assert fault.kind == "timeout" and "0.5 s" in fault.message
-    assert_still_works(run)
+    answer = run(text=RIGHT, session=hasty)
+    assert isinstance(answer, Answer)
 
 
-def test_a_hang_at_import_is_a_timeout(run):
-    assert run(text="while True: pass\n", limits=CaseLimits(seconds=0.5)).kind == "timeout"
+def test_a_hang_at_import_is_a_timeout(run, hasty):
+    assert run(text="while True: pass\n", session=hasty).kind == "timeout"
 
 
-def test_what_was_printed_before_a_hang_is_kept(run):
-    assert run("print('step 1')\nwhile True: pass", limits=CaseLimits(seconds=0.5)).printed == "step 1\n"
+def test_what_was_printed_before_a_hang_is_kept(run, hasty):
+    assert run("print('step 1')\nwhile True: pass", session=hasty).printed == "step 1\n"
 
 
 def test_reading_from_the_keyboard_finds_nothing(run):
@@ -190,7 +196,7 @@ def test_a_flood_of_output_is_cut(run):
 
 def test_terminal_escapes_and_invalid_text_are_made_harmless(run):
     answer = run("os.write(1, b'\\x1b[2J\\x00\\xff\\r\\n')\nreturn query, key")
-    assert answer.printed == "?[2J?\ufffd\n\n"
+    assert answer.printed == "\ufffd[2J\ufffd\ufffd\n"
 
 
 @posix

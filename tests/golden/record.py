@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from autograder import editions as every_edition
+from autograder import editions as courses
 from autograder.engine import graders, references
 from autograder.engine.results import Results
 from autograder.engine.session import Session
@@ -27,14 +27,13 @@ from autograder.instructor import audit, bank
 from autograder.instructor.handout import assemble
 from autograder.intake.submission import Submission
 
-
 HERE = Path(__file__).parent
 CHECK = HERE / "check.jsonl"
 
 
 def editions() -> list[str]:
     """Every edition whose grading is kept."""
-    return every_edition.names()
+    return courses.names()
 
 
 def brief(results: Results) -> list[dict[str, Any]]:
@@ -54,16 +53,16 @@ def brief(results: Results) -> list[dict[str, Any]]:
     ]
 
 
-def check_and_audit(edition: str) -> tuple[dict[str, list[dict[str, Any]]], str]:
+def check_and_audit(name: str) -> tuple[dict[str, list[dict[str, Any]]], str]:
     """The brief results of every submission by name, and the audit's report."""
-    track = every_edition.load(edition)
-    tests = graders.collect(track)
-    known = {name: references.load(track, name) for name in tests}
-    judged = [component for component in track.components.values() if component.points]
+    edition = courses.load(name)
+    tests = graders.collect(edition)
+    known = {part: references.load(edition, part) for part in tests}
+    judged = [component for component in edition.components.values() if component.points]
     entries = [
         (component.name, entry)
         for component in judged
-        for entry in audit.entries_of(track, component, known[component.name])
+        for entry in audit.entries_of(edition, component, known[component.name])
     ]
     sessions, own = [], threading.local()
 
@@ -72,31 +71,31 @@ def check_and_audit(edition: str) -> tuple[dict[str, list[dict[str, Any]]], str]
         sessions.append(own.session)
 
     def solved() -> Results:
-        return graders.grade(track, tests, Submission.of(track, track.files), own.session)
+        return graders.grade(edition, tests, Submission.of(edition, edition.files), own.session)
 
     def judge(component: str, entry: bank.Entry) -> Results:
-        touched = bank.changed_modules(entry, track)
+        touched = bank.changed_modules(entry, edition)
         concerned = {c.name: tests[c.name] for c in judged if touched & set(known[c.name].modules)}
-        return audit._grade(track, concerned, entry, own.session, known)
+        return audit._grade(edition, concerned, entry, own.session, known)
 
     try:
         with ThreadPoolExecutor(audit._processors(), initializer=start_worker) as pool:
             first = pool.submit(solved)
             graded = list(pool.map(lambda pair: judge(*pair), entries))
-            told = {f"{edition}/solved": brief(first.result())}
+            told = {f"{name}/solved": brief(first.result())}
     finally:
         for session in sessions:
             session.close()
     verdicts = []
     for (component, entry), results in zip(entries, graded, strict=True):
-        told[f"{edition}/{component}/{entry.name}"] = brief(results)
-        verdicts.append(audit._verdict(track, component, entry, results))
-    return told, audit.report(track, verdicts) + "\n"
+        told[f"{name}/{component}/{entry.name}"] = brief(results)
+        verdicts.append(audit._verdict(edition, component, entry, results))
+    return told, audit.report(edition, verdicts) + "\n"
 
 
 def handout(edition: str) -> str:
     """Each file of a handout: sha256 and path."""
-    files = assemble(every_edition.load(edition)).files
+    files = assemble(courses.load(edition)).files
     return "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in sorted(files.items()))
 
 

@@ -21,9 +21,9 @@ def submission(tmp_path) -> Path:
     return tmp_path
 
 
-def check(*arguments: object) -> subprocess.CompletedProcess:
-    edition = () if "--edition" in arguments else ("--edition", "mmia")
-    command = [sys.executable, "-m", "autograder", "check", *map(str, (*arguments, *edition))]
+def check(*arguments: object, edition: str | Path = "mmia") -> subprocess.CompletedProcess:
+    named = ("--edition", edition) if edition else ()
+    command = [sys.executable, "-m", "autograder", "check", *map(str, (*arguments, *named))]
     return subprocess.run(command, capture_output=True, text=True, cwd=trust.CODE, timeout=120)
 
 
@@ -70,7 +70,6 @@ def test_a_file_that_does_not_import_costs_its_own_components(submission):
     ("arguments", "words"),
     [
         (["rop"], "the edition mmia has no component 'rop'; it has layer_norm"),
-        (["--edition", "none"], "there is no edition 'none'; there are minillama, mmia"),
         (["rope", "--submission", "/nowhere"], "/nowhere has none of the files of a submission"),
         (["rope", "--json", "/nowhere/results.json"], "/nowhere/results.json: No such file or directory"),
     ],
@@ -78,6 +77,26 @@ def test_a_file_that_does_not_import_costs_its_own_components(submission):
 def test_a_mistake_on_the_command_line_is_one_sentence(arguments, words):
     done = check(*arguments)
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("edition", "words"),
+    [
+        ("none", "there is no edition 'none'; there are minillama, mmia; or name the path of its TOML"),
+        ("", "there are several editions; name one with --edition: minillama, mmia"),
+        ("none.toml", "there is no edition 'none.toml'"),
+    ],
+)
+def test_an_edition_that_is_not_there_or_not_named_is_one_sentence(edition, words):
+    done = check("rope", edition=edition)
+    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_edition_may_be_a_file_anywhere(submission):
+    (submission / "mine.toml").write_text('student_files = ["rope.py"]\n[components.rope]\npoints = 3\n')
+    (submission / "components").symlink_to(editions.load("mmia").component_folder)
+    done = check("--submission", submission, edition=submission / "mine.toml")
+    assert done.stdout == "rope              3/3      ok\n", done.stderr
 
 
 def test_the_same_graders_run_under_pytest():

@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from autograder import editions
+
 ROOT = Path(__file__).resolve().parents[2]
-FENCE = re.compile(r"^(?P<indent> *)### (?P<edge>BEGIN|END) SOLUTION (?P<region>[a-z_]+)$")
-STUDENT_FILES = [path for path in sorted(ROOT.glob("*.py")) if "### BEGIN SOLUTION" in path.read_text("utf-8")]
+FENCE = re.compile(r"^(?P<indent> *)### (?P<edge>BEGIN|END) SOLUTION (?P<region>[a-z][a-z0-9_]*)$")
+EDITIONS = [editions.load(name) for name in editions.names()]
+WRITTEN = {edition.files / name for edition in EDITIONS for name in (*edition.student_files, *edition.provided_files)}
+STUDENT_FILES = [
+    path for path in sorted({*ROOT.glob("*.py"), *WRITTEN}) if "### BEGIN SOLUTION" in path.read_text("utf-8")
+]
 
 
 def fences(path: Path) -> list[tuple[str, str, str, int]]:

@@ -10,7 +10,7 @@ from autograder.engine.references import Question
 from autograder.engine.session import Answer, CaseLimits, Fault, Limits, Session
 from autograder.instructor import build_references
 from autograder.intake.submission import Submission
-from tests.small_course import course
+from tests.written_course import course
 
 ADAPTER = """
 MODULES, AXES = ("work",), {}

@@ -12,7 +12,7 @@ from autograder.intake import notebooks
 from autograder.intake.notebooks import NotANotebook, code_of, with_code
 from autograder.intake.submission import Submission
 from llamalab.errors import UserError
-from tests.small_course import course
+from tests.written_course import course
 
 
 def cell(source: object, *tags: str, kind: str = "code", **more: object) -> dict:

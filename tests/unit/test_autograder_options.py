@@ -14,7 +14,7 @@ from autograder.engine.session import Session
 from autograder.instructor import build_references
 from autograder.intake.submission import Submission
 from llamalab.errors import UserError
-from tests.small_course import course
+from tests.written_course import course
 
 ADAPTER = """
 MODULES, AXES = ("work",), {}

@@ -11,7 +11,7 @@ import pytest
 from autograder.engine.session import Answer, Fault, Session
 from autograder.intake.submission import Submission
 from autograder.worker import components
-from tests.small_course import course
+from tests.written_course import course
 
 
 @pytest.fixture(scope="module")

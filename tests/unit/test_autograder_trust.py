@@ -10,7 +10,7 @@ import pytest
 from autograder import editions, trust
 from autograder.classroom import grader_hash
 from autograder.editions import Edition
-from tests.small_course import course
+from tests.written_course import course
 
 EDITIONS = editions.names()
 INSTRUCTORS = ("instructor", "classroom", "cases.py", "oracle.py", "mistakes.py", "alternatives.py")

@@ -93,38 +93,35 @@ def check_config(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     Raises FormatError naming the first field that no model can be built from, and its value.
     """
 
-    def fail(key: str, wanted: str) -> FormatError:
-        return FormatError(f"{path}: the config's {key} is {show(full[key])}, but must be {wanted}.")
-
     full = DEFAULTS | dict(config)
+
+    def require(key: str, good: bool, wanted: str) -> None:
+        if not good:
+            raise FormatError(f"{path}: the config's {key} is {show(full[key])}, but must be {wanted}.")
+
+    def whole(key: str, limit: int) -> bool:
+        return type(full[key]) is int and 1 <= full[key] <= limit
+
     for key, value in full.items():
-        if not isinstance(value, (bool, int, float, str, list, dict, type(None))):
-            raise fail(key, "a plain value")
+        require(key, isinstance(value, (bool, int, float, str, list, dict, type(None))), "a plain value")
     if full["n_kv_heads"] is None:
         full["n_kv_heads"] = full["n_heads"]
     for key in SIZES:
         limit = MAX_SEQ_LEN if key == "max_seq_len" else MAX_COUNT
-        if type(full[key]) is not int or not 1 <= full[key] <= limit:
-            raise fail(key, f"a whole number from 1 to {limit}")
-    hidden_dim = full["hidden_dim"]
-    if hidden_dim is not None and (type(hidden_dim) is not int or not 1 <= hidden_dim <= MAX_COUNT):
-        raise fail("hidden_dim", f"null or a whole number from 1 to {MAX_COUNT}")
+        require(key, whole(key, limit), f"a whole number from 1 to {limit}")
+    hidden_dim = full["hidden_dim"] is None or whole("hidden_dim", MAX_COUNT)
+    require("hidden_dim", hidden_dim, f"null or a whole number from 1 to {MAX_COUNT}")
     for key in ("layer_norm_eps", "rope_theta"):
-        if not 0 < _number(full[key]) < inf:
-            raise fail(key, "a number above 0")
+        require(key, 0 < _number(full[key]) < inf, "a number above 0")
         full[key] = float(full[key])
-    if not 0 <= _number(full["dropout"]) < 1:
-        raise fail("dropout", "a number from 0 up to, but not including, 1")
+    require("dropout", 0 <= _number(full["dropout"]) < 1, "a number from 0 up to, but not including, 1")
     full["dropout"] = float(full["dropout"])
     for key in ("causal", "tie_embeddings"):
-        if not isinstance(full[key], bool):
-            raise fail(key, "true or false")
-    if full["norm"] not in ("rmsnorm", "layernorm"):
-        raise fail("norm", "'rmsnorm' or 'layernorm'")
-    if full["dim"] % (2 * full["n_heads"]):
-        raise fail("dim", f"an even number of channels for each of {full['n_heads']} heads")
-    if full["n_heads"] % full["n_kv_heads"]:
-        raise fail("n_heads", f"a multiple of n_kv_heads ({full['n_kv_heads']})")
+        require(key, isinstance(full[key], bool), "true or false")
+    require("norm", full["norm"] in ("rmsnorm", "layernorm"), "'rmsnorm' or 'layernorm'")
+    heads, kv_heads = full["n_heads"], full["n_kv_heads"]
+    require("dim", full["dim"] % (2 * heads) == 0, f"an even number of channels for each of {heads} heads")
+    require("n_heads", heads % kv_heads == 0, f"a multiple of n_kv_heads ({kv_heads})")
     return full
 
 

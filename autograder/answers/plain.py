@@ -63,9 +63,9 @@ def _close(value: float, expected: float, atol: float, rtol: float) -> bool:
 def _sequence_problem(value: Sequence, expected: Sequence, item: str, atol: float, rtol: float) -> str | None:
     name = item or "item"
     for index, (found, right) in enumerate(zip(value, expected, strict=False)):
-        if problem(found, right, atol=atol, rtol=rtol):
-            whole = _small(found) and _small(right)
-            words = f"{shown(found)} where {shown(right)} is right" if whole else problem(found, right, "", atol, rtol)
+        if words := problem(found, right, atol=atol, rtol=rtol):
+            if _small(found) and _small(right):
+                words = f"{shown(found)} where {shown(right)} is right"
             return f"{name} {index}: {words}"
     if len(value) < len(expected):
         return f"{name} {len(value)} is missing: {shown(expected[len(value)])} is right ({_count(value, expected)})"

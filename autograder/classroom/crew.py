@@ -11,7 +11,8 @@ from typing import Any
 
 from autograder.classroom.marking import Engine
 from autograder.classroom.records import Record
-from autograder.engine.session import Answer, Fault, Session
+from autograder.engine.claims import Answer, Fault
+from autograder.engine.session import Session
 from autograder.intake.opening import Found
 from llamalab import text
 from llamalab.errors import UserError

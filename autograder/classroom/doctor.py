@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 from autograder import editions, trust
 from autograder.classroom import isolation
 from autograder.editions import Edition
-from autograder.engine.session import Answer, CaseLimits, Fault, Limits, Session
+from autograder.engine.claims import Answer, CaseLimits, Fault, Limits
+from autograder.engine.session import Session
 from autograder.intake.submission import Submission
 from llamalab.errors import UserError
 

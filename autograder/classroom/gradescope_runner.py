@@ -30,8 +30,9 @@ from autograder.classroom.records import Record
 from autograder.classroom.reports import gradescope_results
 from autograder.editions import Edition
 from autograder.engine import graders, marks, references
+from autograder.engine.claims import Answer, Fault, Limits
 from autograder.engine.references import References
-from autograder.engine.session import Answer, Fault, Limits, Session
+from autograder.engine.session import Session
 from autograder.intake.opening import Found
 from autograder.intake.submission import Submission
 from llamalab import text

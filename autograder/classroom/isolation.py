@@ -24,7 +24,8 @@ from pathlib import Path
 from autograder import trust
 from autograder.classroom.other_user import OtherUserSession
 from autograder.editions import Edition
-from autograder.engine.session import PLAIN_COMMAND, Limits, Session
+from autograder.engine.claims import Limits
+from autograder.engine.session import PLAIN_COMMAND, Session
 from autograder.worker.options import COMPONENTS, CONFINED, OTHER_USER, PRELOAD
 from llamalab.errors import UserError
 

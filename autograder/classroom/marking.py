@@ -19,10 +19,11 @@ from autograder.classroom.gradebook import Conditions
 from autograder.classroom.records import Record
 from autograder.editions import Edition
 from autograder.engine import graders, references
+from autograder.engine.claims import Limits
 from autograder.engine.graders import Grader
 from autograder.engine.references import References
 from autograder.engine.results import ComponentResult, Results, TestResult
-from autograder.engine.session import Limits, Session
+from autograder.engine.session import Session
 from autograder.intake import opening
 from autograder.intake.opening import Found, Refused
 from autograder.intake.submission import Submission

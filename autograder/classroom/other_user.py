@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from autograder import trust
-from autograder.engine.session import Answer, Fault, Limits, Session
+from autograder.engine.claims import Answer, Fault, Limits
+from autograder.engine.session import Session
 from autograder.worker.options import COMPONENTS
 from llamalab.errors import UserError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from autograder.answers import digests
 from autograder.answers.digests import NEAR, Digest
-from autograder.engine.session import Answer, Fault
+from autograder.engine.claims import Answer, Fault
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from autograder import answers
 from autograder.answers import tensors
 from autograder.editions import Options
 from autograder.engine import fingerprints
+from autograder.engine.claims import NO_LIMITS, Answer, CaseLimits, Fault
 from autograder.engine.fingerprints import Observed
 from autograder.engine.references import References
 from autograder.engine.results import Match
-from autograder.engine.session import Answer, CaseLimits, Fault
 
 FAULT_OUTCOMES = {
     "todo": "todo",
@@ -29,7 +29,6 @@ FAULT_OUTCOMES = {
     "not_run": "not run",
 }
 
-NO_LIMITS = CaseLimits()
 Run = Callable[[Sequence[Mapping[str, Any]], CaseLimits], list[Answer | Fault]]
 
 

@@ -24,8 +24,8 @@ from autograder import trust
 from autograder.answers import Axes, Draws, digests
 from autograder.answers.digests import Digest
 from autograder.editions import Component, Edition, Options
+from autograder.engine.claims import CaseLimits
 from autograder.engine.fingerprints import Fingerprint
-from autograder.engine.session import CaseLimits
 from autograder.worker import plain
 from llamalab.errors import UserError
 

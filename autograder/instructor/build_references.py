@@ -12,10 +12,11 @@ import torch
 from autograder import editions, trust
 from autograder.editions import Edition
 from autograder.engine import fingerprints, references
+from autograder.engine.claims import CaseLimits
 from autograder.engine.fingerprints import Fingerprint
 from autograder.engine.graders import asks
 from autograder.engine.references import Question, References
-from autograder.engine.session import CaseLimits, Session
+from autograder.engine.session import Session
 from autograder.instructor import bank
 from autograder.instructor.bank import Mistake
 from autograder.instructor.contract import Case

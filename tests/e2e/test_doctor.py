@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from autograder.classroom import doctor, isolation
-from autograder.engine.session import Limits
+from autograder.engine.claims import Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [

@@ -1,8 +1,8 @@
 """A course is added by adding files: a toy one is checked, audited, released, graded and reported on.
 
-``tests/fixtures/toy_course`` has its files, and ``autograder/README.md`` says what each is for. Nothing of the project's
-code is touched, and nothing in it knows this course. Its components: one whose answer is a list of pairs of bytes, one
-where students write a constructor beside a class that is not graded, one in a notebook, one with a limit of processor time.
+``tests/fixtures/toy_course`` has its files, ``autograder/README.md`` says what each is for. Nothing of the project's
+code is touched, and nothing in it knows this course. Of its components one answers with a list of pairs of bytes, in one
+students write a constructor beside a class that is not graded, one is in a notebook, one has a limit of time.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import pytest
 
 from autograder.answers import difference, digests
 from autograder.answers.plain import problem
-from autograder.engine.session import Answer, Session
+from autograder.engine.claims import Answer
+from autograder.engine.session import Session
 from autograder.intake.submission import Submission
 from autograder.worker import plain
 from autograder.worker.plain import NotPlain

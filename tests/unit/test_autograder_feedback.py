@@ -7,8 +7,8 @@ import pytest
 
 from autograder.answers import difference, digests
 from autograder.engine import fingerprints
+from autograder.engine.claims import Answer, Fault
 from autograder.engine.fingerprints import Fingerprint, Observed, digest
-from autograder.engine.session import Answer, Fault
 from autograder.worker.protocol import DTYPES
 
 AXES = {"x": ("batch", "position", "head", "channel")}

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from autograder.engine import graders, references
+from autograder.engine.claims import Answer, CaseLimits, Fault, Limits
 from autograder.engine.references import Question
-from autograder.engine.session import Answer, CaseLimits, Fault, Limits, Session
+from autograder.engine.session import Session
 from autograder.instructor import build_references
 from autograder.intake.submission import Submission
 from tests.written_course import course

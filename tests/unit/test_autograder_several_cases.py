@@ -11,8 +11,9 @@ import pytest
 
 from autograder import editions
 from autograder.engine import graders
+from autograder.engine.claims import Answer, CaseLimits, Fault, Limits
 from autograder.engine.results import ComponentResult
-from autograder.engine.session import Answer, CaseLimits, Fault, Limits, Session
+from autograder.engine.session import Session
 from autograder.intake.submission import Submission
 
 EDITION = editions.load("mmia")

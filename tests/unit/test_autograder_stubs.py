@@ -8,7 +8,8 @@ from textwrap import dedent
 
 import pytest
 
-from autograder.engine.session import Answer, Fault, Session
+from autograder.engine.claims import Answer, Fault
+from autograder.engine.session import Session
 from autograder.intake.submission import Submission
 from autograder.worker import components
 from tests.written_course import course

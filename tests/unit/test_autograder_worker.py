@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from autograder import editions, trust
-from autograder.engine.session import Answer, Fault, Limits, Session
+from autograder.engine.claims import Answer, Fault, Limits
+from autograder.engine.session import Session
 from autograder.intake.submission import Submission
 from llamalab.errors import UserError
 

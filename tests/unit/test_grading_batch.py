@@ -25,7 +25,8 @@ from autograder.classroom import batch, inputs, isolation, live, marking, replay
 from autograder.classroom.crew import Crew
 from autograder.classroom.gradebook import Gradebook
 from autograder.engine import graders, references
-from autograder.engine.session import Answer, Fault, Limits, Session
+from autograder.engine.claims import Answer, Fault, Limits
+from autograder.engine.session import Session
 from autograder.intake import opening
 from autograder.intake.opening import Found
 from autograder.intake.submission import Submission

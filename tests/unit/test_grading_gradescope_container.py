@@ -21,7 +21,7 @@ import pytest
 from autograder import editions
 from autograder.classroom import gradescope, gradescope_runner, isolation, other_user
 from autograder.classroom.gradescope_runner import Budgeted
-from autograder.engine.session import Answer, Fault
+from autograder.engine.claims import Answer, Fault
 from autograder.intake.submission import Submission
 from llamalab.errors import UserError
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from autograder import trust
 from autograder.classroom import isolation
 from autograder.engine import graders, references
+from autograder.engine.claims import Answer, Fault, Limits
 from autograder.engine.references import References
 from autograder.engine.results import ComponentResult, Results
-from autograder.engine.session import Answer, Fault, Limits
 from autograder.intake.submission import Submission
 from tests.e2e.attacks.attack import EDITION, RIGHT, WRONG, Attack
 

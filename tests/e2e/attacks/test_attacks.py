@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from autograder.engine.claims import Answer
 from autograder.engine.references import References
-from autograder.engine.session import Answer
 from autograder.intake import opening
 from autograder.worker import components
 from rope import apply_rotary_emb

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +107,7 @@ def collect(edition: Edition, components: Sequence[Component] = ()) -> dict[str,
     options += ["--disable-plugin-autoload", "-p", "no:terminal", "-p", "no:cacheprovider", "--noconftest"]
     options += ["-p", "autograder.engine.plugin"]
     pytest.main([*options, *map(str, files.values())], plugins=[collector])
+    _forget(files.values())
     if collector.failure:
         raise UserError(f"a grader cannot be collected:\n{collector.failure}")
     every = [grader_of(item) for item in collector.items]
@@ -113,6 +116,14 @@ def collect(edition: Edition, components: Sequence[Component] = ()) -> dict[str,
         if not graders or len({grader.name for grader in graders}) != len(graders):
             raise UserError(f"{files[name]} needs tests marked with the component {name}, each with its own name")
     return found
+
+
+def _forget(files: Collection[Path]) -> None:
+    """Forget modules of graders: another course may have a component, and so a file, of the same name."""
+    paths = {str(path) for path in files}
+    for name, module in list(sys.modules.items()):
+        if getattr(module, "__file__", None) in paths:
+            del sys.modules[name]
 
 
 def grade(

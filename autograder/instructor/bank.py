@@ -1,4 +1,7 @@
-"""Banks: named submissions that differ from the solved tree in one place, some wrong, some right but unusual."""
+"""Banks: named submissions that differ from the solved tree in one place, some wrong, some right but unusual.
+
+A bank is a list of ``Mistake`` or of ``Alternative``. ``wrong`` and ``right`` make one from a table by name.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,34 @@ from autograder.intake.submission import Submission, module_of
 from autograder.worker import components
 from llamalab.errors import UserError
 
+Told = tuple[str, str, Sequence["Change"]]  # a mistake without its name: what it says, its advice, its changes
+
+
+class Change:
+    """One change to the solved tree."""
+
+    def apply(self, sources: Mapping[str, str]) -> dict[str, str]:
+        """The files with it, by name."""
+        raise NotImplementedError
+
+    def matches(self, says: str, advice: str) -> Told:
+        """It alone as a mistake in a table of ``wrong``."""
+        return says, advice, (self,)
+
+
+class Changes(tuple[Change, ...]):
+    """Several changes that are one mistake in a table of ``wrong``: ``Changes(first, second).matches(...)``."""
+
+    def __new__(cls, *changes: Change) -> Changes:
+        return super().__new__(cls, changes)
+
+    def matches(self, says: str, advice: str) -> Told:
+        """As ``Change.matches``."""
+        return says, advice, self
+
 
 @dataclass(frozen=True)
-class Body:
+class Body(Change):
     """Another body for a solution region, written without indent."""
 
     region: str
@@ -28,7 +56,7 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Edit:
+class Edit(Change):
     """One replacement inside a solution region. ``old`` occurs there exactly once."""
 
     region: str
@@ -42,7 +70,7 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class FileEdit:
+class FileEdit(Change):
     """One replacement anywhere in a student's file, for code outside the fences. ``old`` occurs there exactly once."""
 
     file: str
@@ -54,7 +82,7 @@ class FileEdit:
 
 
 @dataclass(frozen=True)
-class File:
+class File(Change):
     """A whole file, for solutions that are built differently."""
 
     file: str
@@ -62,9 +90,6 @@ class File:
 
     def apply(self, sources: Mapping[str, str]) -> dict[str, str]:
         return {**sources, self.file: self.text.lstrip("\n")}
-
-
-Change = Body | Edit | FileEdit | File
 
 
 @dataclass(frozen=True)
@@ -96,6 +121,24 @@ class Mistake:
 
 
 Entry = Alternative | Mistake
+
+
+def wrong(*, also: tuple[str, ...] = (), only: Mapping[str, Any] | None = None, **told: Told) -> list[Mistake]:
+    """A bank of mistakes by name: ``wrong(no_eps=Edit("rmsnorm", " + self.eps", "").matches("no eps", "Add eps"))``.
+
+    Args:
+        also, only: of every one of them.
+    """
+    return [Mistake(name, *each, also, only or {}) for name, each in told.items()]
+
+
+def right(region: str = "", /, **solutions: Change | str | Sequence[Change | str]) -> list[Alternative]:
+    """A bank of right solutions by name. A text is another body for ``region``."""
+    listed = {name: [each] if isinstance(each, Change | str) else each for name, each in solutions.items()}
+    return [
+        Alternative(name, [Body(region, each) if isinstance(each, str) else each for each in changes])
+        for name, changes in listed.items()
+    ]
 
 
 def mistakes(edition: Edition, component: str) -> list[Mistake]:

@@ -16,9 +16,36 @@ from typing import Any
 import torch
 
 from autograder.answers import Draws
-from autograder.instructor.bank import Alternative, Body, Change, Edit, File, FileEdit, Mistake
+from autograder.instructor.bank import (
+    Alternative,
+    Body,
+    Change,
+    Changes,
+    Edit,
+    File,
+    FileEdit,
+    Mistake,
+    Told,
+    right,
+    wrong,
+)
 
-__all__ = ["Alternative", "Body", "Case", "Change", "Draws", "Edit", "File", "FileEdit", "Mistake", "normal"]
+__all__ = [
+    "Alternative",
+    "Body",
+    "Case",
+    "Change",
+    "Changes",
+    "Draws",
+    "Edit",
+    "File",
+    "FileEdit",
+    "Mistake",
+    "Told",
+    "normal",
+    "right",
+    "wrong",
+]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Right AdamWs, written in other ways."""
 
-from autograder.instructor.contract import Alternative, Body, File
+from autograder.instructor.contract import File, right
 
 START = """
 if len(state) == 0:
@@ -11,56 +11,29 @@ m = state["exp_avg"] = beta1 * state["exp_avg"] + (1 - beta1) * p.grad
 v = state["exp_avg_sq"] = beta2 * state["exp_avg_sq"] + (1 - beta2) * p.grad**2
 """
 
-BANK = [
-    Alternative(
-        "textbook_moments",
-        [
-            Body(
-                "adamw",
-                START
-                + """
+
+BANK = right(
+    "adamw",
+    textbook_moments=START
+    + """
 if group["correct_bias"]:
     m, v = m / (1 - beta1**t), v / (1 - beta2**t)
 p -= lr * m / (v.sqrt() + group["eps"])
 p -= lr * group["weight_decay"] * p
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "decay_before_the_step",
-        [
-            Body(
-                "adamw",
-                START
-                + """
+    decay_before_the_step=START
+    + """
 p.mul_(1 - lr * group["weight_decay"])
 alpha = lr * (1 - beta2**t) ** 0.5 / (1 - beta1**t) if group["correct_bias"] else lr
 p.add_(-alpha * m / (torch.sqrt(v) + group["eps"]))
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "textbook_moments_decay_before",
-        [
-            Body(
-                "adamw",
-                START
-                + """
+    textbook_moments_decay_before=START
+    + """
 p.data = p.data - lr * group["weight_decay"] * p.data
 scale = (1 - beta1**t, 1 - beta2**t) if group["correct_bias"] else (1, 1)
 p.data = p.data - lr * (m / scale[0]) / ((v / scale[1]) ** 0.5 + group["eps"])
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "lerp",
-        [
-            Body(
-                "adamw",
-                """
+    lerp="""
 state.setdefault("step", torch.zeros(()))
 m = state.setdefault("m", torch.zeros_like(p))
 v = state.setdefault("v", torch.zeros_like(p))
@@ -72,15 +45,9 @@ if group["correct_bias"]:
     rate = rate * (1 - group["betas"][1] ** state["step"]).sqrt() / (1 - group["betas"][0] ** state["step"])
 p.sub_(rate * m / (v.sqrt() + group["eps"])).mul_(1 - group["lr"] * group["weight_decay"])
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "an_earlier_course",
-        [
-            File(
-                "optimizer.py",
-                """
+    an_earlier_course=File(
+        "optimizer.py",
+        """
 from typing import Callable, Iterable, Tuple
 
 import torch
@@ -122,7 +89,5 @@ class AdamW(Optimizer):
                 p.data = p.data - group["lr"] * group["weight_decay"] * p.data
         return loss
 """,
-            )
-        ],
     ),
-]
+)

@@ -1,14 +1,10 @@
 """Right embedding classifiers, written in other ways."""
 
-from autograder.instructor.contract import Alternative, Body, File
+from autograder.instructor.contract import File, right
 
-BANK = [
-    Alternative(
-        "gather",
-        [
-            Body(
-                "classifier",
-                """
+BANK = right(
+    "classifier",
+    gather="""
 if attention_mask is None:
     attention_mask = torch.ones_like(input_ids)
 T = input_ids.size(1)
@@ -17,42 +13,18 @@ state = hidden.gather(1, last.view(-1, 1, 1).expand(-1, 1, hidden.size(-1)))
 logits = self.classifier_head(self.dropout(state)).squeeze(1)
 return logits - logits.logsumexp(dim=-1, keepdim=True)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "everything_at_every_position",
-        [
-            Body(
-                "classifier",
-                """
+    everything_at_every_position="""
 scores = torch.log(F.softmax(self.classifier_head(self.dropout(hidden)), dim=2))
 if attention_mask is None:
     return scores[:, -1, :]
 rows = [row[mask.nonzero()[-1, 0]] for row, mask in zip(scores, attention_mask)]
 return torch.stack(rows)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "functional_dropout",
-        [
-            Body(
-                "classifier",
-                """
+    functional_dropout="""
 h = F.dropout(last_real(hidden, attention_mask), p=self.dropout.p, training=self.training)
 return nn.LogSoftmax(dim=1)(h @ self.classifier_head.weight.t() + self.classifier_head.bias)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "walks_the_layers",
-        [
-            Body(
-                "classifier",
-                """
+    walks_the_layers="""
 context = self.llama._context(input_ids, attention_mask, None)
 h = self.llama.dropout(self.llama.tok_embeddings(input_ids))
 for layer in self.llama.layers:
@@ -60,29 +32,15 @@ for layer in self.llama.layers:
 h = last_real(self.llama.norm(h), attention_mask)
 return F.log_softmax(self.classifier_head(self.dropout(h)), dim=-1)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "rows_alone",
-        [
-            Body(
-                "classifier",
-                """
+    rows_alone="""
 if attention_mask is not None:
     rows = [self(ids[mask == 1].unsqueeze(0)) for ids, mask in zip(input_ids, attention_mask)]
     return torch.cat(rows, dim=0)
 return F.log_softmax(self.classifier_head(self.dropout(hidden[:, -1])), dim=-1)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "an_earlier_course",
-        [
-            File(
-                "classifier.py",
-                '''
+    an_earlier_course=File(
+        "classifier.py",
+        '''
 import torch
 import torch.nn.functional as F
 
@@ -114,15 +72,10 @@ class LlamaEmbeddingClassifier(torch.nn.Module):
         final = self.dropout(hidden_states[:, -1, :])
         return F.log_softmax(self.classifier_head(final), dim=-1)
 ''',
-            )
-        ],
     ),
-    Alternative(
-        "an_earlier_course_walking_the_layers",
-        [
-            File(
-                "classifier.py",
-                """
+    an_earlier_course_walking_the_layers=File(
+        "classifier.py",
+        """
 import torch
 import torch.nn.functional as F
 from llama import load_pretrained
@@ -145,7 +98,5 @@ class LlamaEmbeddingClassifier(torch.nn.Module):
         hidden = self.dropout(hidden)
         return F.log_softmax(self.classifier_head(hidden), dim=-1)[:, -1]
 """,
-            )
-        ],
     ),
-]
+)

@@ -1,6 +1,8 @@
 """Right ways to draw that look different."""
 
-from autograder.instructor.contract import Alternative, Body, Edit, FileEdit
+from functools import partial
+
+from autograder.instructor.contract import Edit, FileEdit, right
 
 from ..generate_greedy.mistakes import earlier_form
 from .mistakes import (
@@ -29,69 +31,39 @@ def with_top_p(crossing: str):
     )
 
 
-BANK = [
-    Alternative("earlier_form", [earlier_form(), FileEdit("llama.py", "from sampling import sample\n", "")]),
-    Alternative("default_epsilon", [earlier_form((SIGNATURE, "temperature=0.5, epsilon=0.05"))]),
-    Alternative("default_top_p_crossing_kept", [with_top_p(CROSSING_KEPT)]),
-    Alternative("default_top_p_crossing_dropped", [with_top_p(CROSSING_DROPPED)]),
-    Alternative(
-        "default_top_k",
-        [
-            earlier_form(
-                (SIGNATURE, f"{SIGNATURE}, top_k=5"),
-                (
-                    "probs = F.softmax(logits / temperature, dim=-1)",
-                    "logits = logits.masked_fill(logits < "
-                    "logits.topk(top_k).values[:, -1:], float('-inf'))\n"
-                    "                probs = F.softmax(logits / temperature, dim=-1)",
-                ),
-            )
-        ],
+in_epsilon = partial(Edit, "epsilon")
+in_sample = partial(Edit, "sample")
+in_temperature = partial(Edit, "temperature")
+
+BANK = right(
+    "epsilon",
+    earlier_form=[earlier_form(), FileEdit("llama.py", "from sampling import sample\n", "")],
+    default_epsilon=earlier_form((SIGNATURE, "temperature=0.5, epsilon=0.05")),
+    default_top_p_crossing_kept=with_top_p(CROSSING_KEPT),
+    default_top_p_crossing_dropped=with_top_p(CROSSING_DROPPED),
+    default_top_k=earlier_form(
+        (SIGNATURE, f"{SIGNATURE}, top_k=5"),
+        (
+            "probs = F.softmax(logits / temperature, dim=-1)",
+            "logits = logits.masked_fill(logits < "
+            "logits.topk(top_k).values[:, -1:], float('-inf'))\n"
+            "                probs = F.softmax(logits / temperature, dim=-1)",
+        ),
     ),
-    Alternative(
-        "row_by_row",
-        [earlier_form((EARLIER_DRAW, "torch.stack([torch.multinomial(row, num_samples=1) for row in probs])"))],
+    row_by_row=earlier_form((EARLIER_DRAW, "torch.stack([torch.multinomial(row, num_samples=1) for row in probs])")),
+    in_place=earlier_form(("logits / temperature", "logits.div_(temperature)")),
+    categorical=in_sample(DRAW, "torch.distributions.Categorical(probs).sample()[:, None]"),
+    inverse_cumulative=in_sample(
+        DRAW, "torch.searchsorted(probs.cumsum(dim=-1), torch.rand(len(probs), 1)).clamp(max=probs.shape[-1] - 1)"
     ),
-    Alternative("in_place", [earlier_form(("logits / temperature", "logits.div_(temperature)"))]),
-    Alternative("categorical", [Edit("sample", DRAW, "torch.distributions.Categorical(probs).sample()[:, None]")]),
-    Alternative(
-        "inverse_cumulative",
-        [
-            Edit(
-                "sample",
-                DRAW,
-                "torch.searchsorted(probs.cumsum(dim=-1), torch.rand(len(probs), 1)).clamp(max=probs.shape[-1] - 1)",
-            )
-        ],
-    ),
-    Alternative(
-        "gumbel",
-        [Edit("sample", DRAW, "(probs / torch.empty_like(probs).exponential_()).argmax(dim=-1, keepdim=True)")],
-    ),
-    Alternative(
-        "exponentials",
-        [Edit("temperature", SOFTMAX, "_renormalise(torch.exp(logits.double() / temperature)).float()")],
-    ),
-    Alternative("left_to_multinomial_to_renormalise", [Edit("epsilon", FILTERED, "probs * keep")]),
-    Alternative(
-        "minus_infinity",
-        [Edit("epsilon", FILTERED, 'probs.log().masked_fill(~keep, float("-inf")).softmax(dim=-1)')],
-    ),
-    Alternative(
-        "all_if_none_is_left",
-        [Edit("epsilon", MOST_LIKELY_STAYS, "keep |= ~keep.any(dim=-1, keepdim=True)")],
-    ),
-    Alternative(
-        "alike_if_none_is_left",
-        [
-            Body(
-                "epsilon",
-                """
+    gumbel=in_sample(DRAW, "(probs / torch.empty_like(probs).exponential_()).argmax(dim=-1, keepdim=True)"),
+    exponentials=in_temperature(SOFTMAX, "_renormalise(torch.exp(logits.double() / temperature)).float()"),
+    left_to_multinomial_to_renormalise=in_epsilon(FILTERED, "probs * keep"),
+    minus_infinity=in_epsilon(FILTERED, 'probs.log().masked_fill(~keep, float("-inf")).softmax(dim=-1)'),
+    all_if_none_is_left=in_epsilon(MOST_LIKELY_STAYS, "keep |= ~keep.any(dim=-1, keepdim=True)"),
+    alike_if_none_is_left="""
 kept = probs * (probs >= epsilon)
 kept = torch.where(kept.sum(dim=-1, keepdim=True) == 0, torch.ones_like(kept), kept)
 return _renormalise(kept)
 """,
-            )
-        ],
-    ),
-]
+)

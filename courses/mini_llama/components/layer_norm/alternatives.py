@@ -1,96 +1,46 @@
 """Right LayerNorms, written in other ways."""
 
-from autograder.instructor.contract import Alternative, Body, FileEdit
+from autograder.instructor.contract import FileEdit, right
 
-BANK = [
-    Alternative("functional", [Body("layernorm", "return F.layer_norm(x, (x.shape[-1],), eps=self.eps)")]),
-    Alternative(
-        "mean_and_biased_variance",
-        [
-            Body(
-                "layernorm",
-                """
+from .._shared import norms
+
+BANK = right(
+    "layernorm",
+    functional="return F.layer_norm(x, (x.shape[-1],), eps=self.eps)",
+    mean_and_biased_variance="""
 mean = x.mean(-1, keepdim=True)
 var = x.var(-1, unbiased=False, keepdim=True)
 return (x - mean) / torch.sqrt(var + self.eps)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "mean_of_squares_less_square_of_mean",
-        [
-            Body(
-                "layernorm",
-                """
+    mean_of_squares_less_square_of_mean="""
 mean = x.mean(dim=-1, keepdim=True)
 var = (x**2).mean(dim=-1, keepdim=True) - mean**2
 return (x - mean) * torch.rsqrt(var + self.eps)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "deviation_squared",
-        [
-            Body(
-                "layernorm",
-                """
+    deviation_squared="""
 var, mean = torch.var_mean(x, dim=-1, keepdim=True)
 C = x.size(-1)
 return (x - mean) / (var * (C - 1) / C + self.eps).sqrt()
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "three_axes_only_in_float64",
-        [
-            Body(
-                "layernorm",
-                """
+    three_axes_only_in_float64="""
 B, T, C = x.shape
 flat = x.reshape(B * T, C).double()
 flat = flat - flat.sum(1)[:, None] / C
 return (flat / ((flat * flat).sum(1) / C + self.eps).sqrt()[:, None]).reshape(B, T, C)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "centring_matrix_and_einsum",
-        [
-            Body(
-                "layernorm",
-                """
+    centring_matrix_and_einsum="""
 C = x.shape[-1]
 centred = torch.einsum("btc,cd->btd", x, torch.eye(C) - 1.0 / C)
 return centred / torch.sqrt(torch.einsum("btc,btc->bt", centred, centred)[..., None] / C + self.eps)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "all_of_it_in_forward",
-        [
-            Body("layernorm", "raise NotImplementedError"),
-            FileEdit(
-                "llama.py",
-                "        normed = self._norm(x.to(torch.promote_types(x.dtype, torch.float32))).type_as(x)\n"
-                "        return normed * self.weight + self.bias\n",
-                "        return F.layer_norm(x, (x.shape[-1],), self.weight, self.bias, self.eps)\n",
-            ),
-        ],
-    ),
-    Alternative(
-        "an_earlier_course",  # one norm, under another name, whatever the configuration says
-        [
-            FileEdit("llama.py", "class LayerNorm(nn.Module):", "class LlamaNorm(nn.Module):"),
-            FileEdit(
-                "llama.py",
-                'NORMS = {"rmsnorm": RMSNorm, "layernorm": LayerNorm}',
-                'NORMS = {"rmsnorm": LlamaNorm, "layernorm": LlamaNorm}\nprint("llama loaded")',
-            ),
-        ],
-    ),
-]
+    all_of_it_in_forward=[
+        "raise NotImplementedError",
+        FileEdit(
+            "llama.py",
+            "        normed = self._norm(x.to(torch.promote_types(x.dtype, torch.float32))).type_as(x)\n"
+            "        return normed * self.weight + self.bias\n",
+            "        return F.layer_norm(x, (x.shape[-1],), self.weight, self.bias, self.eps)\n",
+        ),
+    ],
+    an_earlier_course=norms.earlier_course("LayerNorm"),
+)

@@ -1,153 +1,102 @@
 """What goes wrong in LayerNorm."""
 
-from autograder.instructor.contract import Body, Edit, Mistake
+from functools import partial
+
+from autograder.instructor.contract import Body, Edit, wrong
 
 EQUATION = "Ba et al. 2016, equation 3"
 FORMULA = "torch.nn.LayerNorm's formula"
 CENTRED = "centred = x - x.mean(dim=-1, keepdim=True)"
 RESULT = "return centred * torch.rsqrt(centred.square().mean(dim=-1, keepdim=True) + self.eps)"
 WITH = "x.mean(dim={axes}, keepdim=True)) * torch.rsqrt(x.var(dim={axes}, keepdim=True, unbiased=False) + self.eps)"
+body = partial(Body, "layernorm")
+edit = partial(Edit, "layernorm")
 
 
-def _body(code: str) -> list[Body]:
-    return [Body("layernorm", code)]
+def _over(axes: str) -> Body:
+    return body(f"return (x - {WITH.format(axes=axes)}")
 
 
-def _over(axes: str) -> list[Body]:
-    return _body(f"return (x - {WITH.format(axes=axes)}")
-
-
-BANK = [
-    Mistake(
-        "mean_not_subtracted",
-        "the mean not subtracted",
-        f"Subtract the mean from x before dividing by the standard deviation ({EQUATION})",
-        _body("return x * torch.rsqrt(x.var(dim=-1, keepdim=True, unbiased=False) + self.eps)"),
+BANK = wrong(
+    mean_not_subtracted=body("return x * torch.rsqrt(x.var(dim=-1, keepdim=True, unbiased=False) + self.eps)").matches(
+        "the mean not subtracted", f"Subtract the mean from x before dividing by the standard deviation ({EQUATION})"
     ),
-    Mistake(
-        "rmsnorm",
-        "RMSNorm: no mean anywhere",
-        f"LayerNorm subtracts the mean, also inside the variance ({EQUATION})",
-        [Edit("layernorm", CENTRED, "centred = x")],
+    rmsnorm=edit(CENTRED, "centred = x").matches(
+        "RMSNorm: no mean anywhere", f"LayerNorm subtracts the mean, also inside the variance ({EQUATION})"
     ),
-    Mistake(
-        "variance_without_mean",
+    variance_without_mean=edit("centred.square()", "x.square()").matches(
         "division by the root mean square in place of the standard deviation",
         f"The variance is the mean of (x - mean)^2, not of x^2 ({EQUATION})",
-        [Edit("layernorm", "centred.square()", "x.square()")],
     ),
-    Mistake(
-        "unbiased_variance",
-        "the unbiased variance, divided by C - 1",
-        f"Divide by C: torch.var needs unbiased=False ({EQUATION})",
-        _body("return (x - x.mean(dim=-1, keepdim=True)) * torch.rsqrt(x.var(dim=-1, keepdim=True) + self.eps)"),
-    ),
-    Mistake(
-        "unbiased_deviation_plus_eps",
+    unbiased_variance=body(
+        "return (x - x.mean(dim=-1, keepdim=True)) * torch.rsqrt(x.var(dim=-1, keepdim=True) + self.eps)"
+    ).matches("the unbiased variance, divided by C - 1", f"Divide by C: torch.var needs unbiased=False ({EQUATION})"),
+    unbiased_deviation_plus_eps=body(
+        "return (x - x.mean(dim=-1, keepdim=True)) / (x.std(dim=-1, keepdim=True) + self.eps)"
+    ).matches(
         "the unbiased standard deviation, with eps added to it",
         f"Divide by sqrt(var + eps), and take the variance with unbiased=False ({FORMULA})",
-        _body("return (x - x.mean(dim=-1, keepdim=True)) / (x.std(dim=-1, keepdim=True) + self.eps)"),
     ),
-    Mistake(
-        "eps_outside_root",
-        "eps added after the root",
-        f"Add eps to the variance, inside the root: sqrt(var + eps) ({FORMULA})",
-        _body(f"{CENTRED}\nreturn centred / (centred.square().mean(dim=-1, keepdim=True).sqrt() + self.eps)"),
+    eps_outside_root=body(
+        f"{CENTRED}\nreturn centred / (centred.square().mean(dim=-1, keepdim=True).sqrt() + self.eps)"
+    ).matches("eps added after the root", f"Add eps to the variance, inside the root: sqrt(var + eps) ({FORMULA})"),
+    no_eps=edit(" + self.eps", "").matches(
+        "no eps", f"Add eps to the variance, so that a constant token does not become NaN ({FORMULA})"
     ),
-    Mistake(
-        "no_eps",
-        "no eps",
-        f"Add eps to the variance, so that a constant token does not become NaN ({FORMULA})",
-        [Edit("layernorm", " + self.eps", "")],
+    constant_eps=edit("self.eps", "1e-6").matches(
+        "a constant in place of self.eps", f"Use self.eps, which the configuration sets ({FORMULA})"
     ),
-    Mistake(
-        "constant_eps",
-        "a constant in place of self.eps",
-        f"Use self.eps, which the configuration sets ({FORMULA})",
-        [Edit("layernorm", "self.eps", "1e-6")],
-    ),
-    Mistake(
-        "weight_twice",
+    weight_twice=edit(RESULT, f"{RESULT} * self.weight").matches(
         "the weight applied twice",
         "Leave the weight out of _norm: forward multiplies by it, once, as its docstring says",
-        [Edit("layernorm", RESULT, f"{RESULT} * self.weight")],
     ),
-    Mistake(
-        "bias_twice",
-        "the bias added twice",
-        "Leave the bias out of _norm: forward adds it, once, as its docstring says",
-        [Edit("layernorm", RESULT, f"{RESULT} + self.bias / self.weight")],
+    bias_twice=edit(RESULT, f"{RESULT} + self.bias / self.weight").matches(
+        "the bias added twice", "Leave the bias out of _norm: forward adds it, once, as its docstring says"
     ),
-    Mistake(
-        "weight_and_bias_twice",
+    weight_and_bias_twice=edit(RESULT, f"{RESULT} * self.weight + self.bias").matches(
         "weight and bias applied in _norm and again in forward",
         "Leave weight and bias out of _norm: forward applies them, once, as its docstring says",
-        [Edit("layernorm", RESULT, f"{RESULT} * self.weight + self.bias")],
     ),
-    Mistake(
-        "over_everything",
+    over_everything=_over("(0, 1, 2)").matches(
         "one mean and one variance for all tokens together",
         f"Take mean and variance over the last axis only, dim=-1 with keepdim=True ({EQUATION})",
-        _over("(0, 1, 2)"),
     ),
-    Mistake(
-        "over_the_sequence",
+    over_the_sequence=_over("(1, 2)").matches(
         "one mean and one variance for all tokens of a sequence",
         f"Take mean and variance over the last axis only, dim=-1 ({EQUATION})",
-        _over("(1, 2)"),
     ),
-    Mistake(
-        "over_the_batch",
+    over_the_batch=_over("0").matches(
         "mean and variance over the batch, as batch normalisation does",
         f"Take mean and variance over the last axis, dim=-1 ({EQUATION})",
-        _over("0"),
     ),
-    Mistake(
-        "over_positions",
+    over_positions=_over("1").matches(
         "mean and variance over the positions in place of the channels",
         f"Take mean and variance over the last axis, dim=-1 ({EQUATION})",
-        _over("1"),
     ),
-    Mistake(
-        "only_the_factor",
-        "the factor 1/sqrt(var + eps) returned without x - mean",
-        f"Multiply x - mean by that factor ({EQUATION})",
-        [Edit("layernorm", "return centred * torch", "return torch")],
+    only_the_factor=edit("return centred * torch", "return torch").matches(
+        "the factor 1/sqrt(var + eps) returned without x - mean", f"Multiply x - mean by that factor ({EQUATION})"
     ),
-    Mistake(
-        "only_centred",
+    only_centred=edit(RESULT, "return centred").matches(
         "the mean subtracted, and nothing divided",
         f"Divide by the standard deviation after subtracting the mean ({EQUATION})",
-        [Edit("layernorm", RESULT, "return centred")],
     ),
-    Mistake(
-        "raise_for_return",
+    raise_for_return=edit("return", "raise").matches(
         "the result raised as an error, not returned",
         "Write return where the TODO had raise; only exceptions can be raised (Python reference, the raise statement)",
-        [Edit("layernorm", "return", "raise")],
     ),
-    Mistake(
-        "no_keepdim",
+    no_keepdim=edit(CENTRED, CENTRED.replace(", keepdim=True", "")).matches(
         "a mean or variance that loses its axis",
         "Take mean and variance with keepdim=True, so that (B, T, 1) broadcasts over (B, T, C) (torch.mean)",
-        [Edit("layernorm", CENTRED, CENTRED.replace(", keepdim=True", ""))],
     ),
-    Mistake(
-        "no_root",
+    no_root=edit(RESULT, "return centred / (centred.square().mean(dim=-1, keepdim=True) + self.eps)").matches(
         "division by the variance without its root",
         f"Divide by the standard deviation, the root of the variance ({EQUATION})",
-        [Edit("layernorm", RESULT, "return centred / (centred.square().mean(dim=-1, keepdim=True) + self.eps)")],
     ),
-    Mistake(
-        "multiplied",
+    multiplied=edit("rsqrt", "sqrt").matches(
         "multiplication by the standard deviation",
         f"Divide by the standard deviation, or multiply by rsqrt ({EQUATION})",
-        [Edit("layernorm", "rsqrt", "sqrt")],
     ),
-    Mistake(
-        "sum_of_squares",
-        "the sum of squares in place of their mean",
-        f"The variance is the mean of (x - mean)^2 ({EQUATION})",
-        [Edit("layernorm", "square().mean(", "square().sum(")],
+    sum_of_squares=edit("square().mean(", "square().sum(").matches(
+        "the sum of squares in place of their mean", f"The variance is the mean of (x - mean)^2 ({EQUATION})"
     ),
-]
+)

@@ -1,51 +1,23 @@
 """Right LoRA layers, written in other ways."""
 
-from autograder.instructor.contract import Alternative, Body, File, FileEdit
+from autograder.instructor.contract import File, FileEdit, right
 
-BANK = [
-    Alternative(
-        "functional_linear",
-        [
-            Body(
-                "lora",
-                """
+BANK = right(
+    "lora",
+    functional_linear="""
 down = nn.functional.linear(x, self.lora_A)
 up = nn.functional.linear(down, self.lora_B)
 return self.original_layer(x) + up * (self.alpha / self.rank)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "one_merged_weight",
-        [
-            Body(
-                "lora",
-                """
+    one_merged_weight="""
 delta = self.scaling * torch.matmul(self.lora_B, self.lora_A)
 return nn.functional.linear(x, self.original_layer.weight + delta, self.original_layer.bias)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "einsum_in_double",
-        [
-            Body(
-                "lora",
-                """
+    einsum_in_double="""
 update = torch.einsum("or,ri,...i->...o", self.lora_B.double(), self.lora_A.double(), x.double())
 return (self.original_layer(x).double() + update * self.scaling).to(x.dtype)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "input_scaled_and_added_in_place",
-        [
-            Body(
-                "lora",
-                """
+    input_scaled_and_added_in_place="""
 with torch.no_grad():
     weight, bias = self.original_layer.weight, self.original_layer.bias
 y = x @ weight.detach().t()
@@ -54,26 +26,17 @@ if bias is not None:
 y += ((self.scaling * x) @ self.lora_A.transpose(0, 1)) @ self.lora_B.transpose(0, 1)
 return y
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "small_normal_start",
-        [
-            FileEdit("lora.py", "nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))", "self.lora_A.data.normal_()"),
-            FileEdit(
-                "lora.py",
-                "self._unmerged: torch.Tensor",
-                "self.lora_A.data *= 0.01\n        self._unmerged: torch.Tensor",
-            ),
-        ],
-    ),
-    Alternative(
-        "an_earlier_course",
-        [
-            File(
-                "lora.py",
-                """
+    small_normal_start=[
+        FileEdit("lora.py", "nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))", "self.lora_A.data.normal_()"),
+        FileEdit(
+            "lora.py",
+            "self._unmerged: torch.Tensor",
+            "self.lora_A.data *= 0.01\n        self._unmerged: torch.Tensor",
+        ),
+    ],
+    an_earlier_course=File(
+        "lora.py",
+        """
 import math
 import torch
 import torch.nn as nn
@@ -98,15 +61,10 @@ class LoRALayer(nn.Module):
         lora_output = self.dropout(x) @ self.lora_A.T @ self.lora_B.T
         return original_output + self.scaling * lora_output
 """,
-            )
-        ],
     ),
-    Alternative(
-        "factors_as_linear_layers",
-        [
-            File(
-                "lora.py",
-                """
+    factors_as_linear_layers=File(
+        "lora.py",
+        """
 import torch
 from torch import nn
 
@@ -125,7 +83,5 @@ class LoRALayer(nn.Module):
     def forward(self, x):
         return self.original_layer(x) + self.lora_B(self.lora_A(x)) * self.scaling
 """,
-            )
-        ],
     ),
-]
+)

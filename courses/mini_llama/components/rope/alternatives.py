@@ -1,14 +1,10 @@
 """Right rotary position embeddings, written in other ways."""
 
-from autograder.instructor.contract import Alternative, Body, File
+from autograder.instructor.contract import Body, File, right
 
-BANK = [
-    Alternative(
-        "sines_and_cosines",
-        [
-            Body(
-                "rope",
-                """
+BANK = right(
+    "rope",
+    sines_and_cosines="""
 i = torch.arange(0, head_dim, 2, device=query.device).float()
 angle = torch.outer(torch.arange(T, device=query.device).float(), 1.0 / theta ** (i / head_dim))
 cos, sin = angle.cos()[None, :, None, :], angle.sin()[None, :, None, :]
@@ -19,15 +15,7 @@ def rotate(x):
 
 return rotate(query), rotate(key)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "slice_assignment_in_place",
-        [
-            Body(
-                "rope",
-                """
+    slice_assignment_in_place="""
 i = torch.arange(0, head_dim, 2, device=query.device).float()
 angle = torch.arange(T, device=query.device).float()[:, None, None] * theta ** (-i / head_dim)
 for x in (query, key):
@@ -36,43 +24,22 @@ for x in (query, key):
     x[..., 1::2] = a * angle.sin() + b * angle.cos()
 return query, key
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "rotation_matrices",
-        [
-            Body(
-                "rope",
-                """
+    rotation_matrices="""
 i = torch.arange(0, head_dim, 2, device=query.device).double()
 angle = torch.outer(torch.arange(T, device=query.device).double(), theta ** (-i / head_dim))
 turn = torch.stack((angle.cos(), -angle.sin(), angle.sin(), angle.cos()), dim=-1).unflatten(-1, (2, 2))
 rotate = lambda x: torch.einsum("tpij,bthpj->bthpi", turn, x.double().unflatten(-1, (-1, 2))).flatten(-2).type_as(x)
 return rotate(query), rotate(key)
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "polar_with_the_whole_window",
-        [
-            Body(
-                "rope_frequencies",
-                """
+    polar_with_the_whole_window=Body(
+        "rope_frequencies",
+        """
 frequency = torch.exp(-torch.arange(0, head_dim, 2, device=device).float() * (torch.tensor(theta).log() / head_dim))
 angle = torch.arange(length, device=device).float()[:, None] * frequency[None]
 return torch.polar(torch.ones_like(angle), angle).to(dtype)
 """,
-            )
-        ],
     ),
-    Alternative(
-        "rotate_half_between_two_reorderings",
-        [
-            Body(
-                "rope",
-                """
+    rotate_half_between_two_reorderings="""
 frequency = theta ** (-torch.arange(0, head_dim, 2, device=query.device).float() / head_dim)
 angle = torch.outer(torch.arange(T, device=query.device).float(), frequency).repeat_interleave(2, dim=-1)[:, None]
 
@@ -81,15 +48,9 @@ def quarter_turn(x):
 
 return tuple(x * angle.cos() + quarter_turn(x) * angle.sin() for x in (query, key))
 """,
-            )
-        ],
-    ),
-    Alternative(
-        "an_earlier_course",
-        [
-            File(
-                "rope.py",
-                """
+    an_earlier_course=File(
+        "rope.py",
+        """
 import torch
 from typing import Tuple
 
@@ -115,7 +76,5 @@ def apply_rotary_emb(
     key_out = torch.stack((key_real * cos - key_imag * sin, key_real * sin + key_imag * cos), -1)
     return query_out.flatten(-2), key_out.flatten(-2)
 """,
-            )
-        ],
     ),
-]
+)

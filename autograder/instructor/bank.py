@@ -26,19 +26,20 @@ class Change:
         """The files with it, by name."""
         raise NotImplementedError
 
+    def then(self, *others: Change) -> Changes:
+        """It and others after it, as one mistake: ``first.then(second).matches(...)``."""
+        return Changes((self, *others))
+
     def matches(self, says: str, advice: str) -> Told:
-        """It alone as a mistake in a table of ``wrong``."""
+        """It as a mistake in a table of ``wrong``."""
         return says, advice, (self,)
 
 
 class Changes(tuple[Change, ...]):
-    """Several changes that are one mistake in a table of ``wrong``: ``Changes(first, second).matches(...)``."""
-
-    def __new__(cls, *changes: Change) -> Changes:
-        return super().__new__(cls, changes)
+    """Several changes, in their order."""
 
     def matches(self, says: str, advice: str) -> Told:
-        """As ``Change.matches``."""
+        """They as a mistake in a table of ``wrong``."""
         return says, advice, self
 
 

@@ -16,36 +16,9 @@ from typing import Any
 import torch
 
 from autograder.answers import Draws
-from autograder.instructor.bank import (
-    Alternative,
-    Body,
-    Change,
-    Changes,
-    Edit,
-    File,
-    FileEdit,
-    Mistake,
-    Told,
-    right,
-    wrong,
-)
+from autograder.instructor.bank import Alternative, Body, Edit, File, FileEdit, Mistake, right, wrong
 
-__all__ = [
-    "Alternative",
-    "Body",
-    "Case",
-    "Change",
-    "Changes",
-    "Draws",
-    "Edit",
-    "File",
-    "FileEdit",
-    "Mistake",
-    "Told",
-    "normal",
-    "right",
-    "wrong",
-]
+__all__ = ["Alternative", "Body", "Case", "Draws", "Edit", "File", "FileEdit", "Mistake", "normal", "right", "wrong"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from autograder.instructor.contract import Changes, Edit, FileEdit, wrong
+from autograder.instructor.contract import Edit, FileEdit, wrong
 
 ADAM = "Kingma & Ba 2014"
 DECAY = "Loshchilov & Hutter 2017"
@@ -21,19 +21,20 @@ BANK = wrong(
         "weight decay scaled by the bias-corrected step size",
         f"Decay by lr * weight_decay, with the plain learning rate ({DECAY}, algorithm 2)",
     ),
-    l2_in_gradient=Changes(
-        edit(SHRINK, "pass"), edit("beta1, beta2 =", 'p.grad.add_(p, alpha=group["weight_decay"])\nbeta1, beta2 =')
-    ).matches(
+    l2_in_gradient=edit(SHRINK, "pass")
+    .then(edit("beta1, beta2 =", 'p.grad.add_(p, alpha=group["weight_decay"])\nbeta1, beta2 ='))
+    .matches(
         "L2 regularisation added to the gradient",
         f"Decoupled decay shrinks the parameter itself, after the update ({DECAY}, algorithm 2)",
     ),
-    decay_in_update=Changes(
-        edit(SHRINK, "pass"),
+    decay_in_update=edit(SHRINK, "pass")
+    .then(
         edit(
             'p.addcdiv_(m, v.sqrt().add_(group["eps"]), value=-step)',
             'p.sub_(step * (m / (v.sqrt() + group["eps"]) + group["weight_decay"] * p))',
-        ),
-    ).matches(
+        )
+    )
+    .matches(
         "weight decay added to the Adam direction and scaled by the bias-corrected step",
         f"Decay apart from the update, by lr * weight_decay ({DECAY}, algorithm 2)",
     ),

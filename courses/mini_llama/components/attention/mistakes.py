@@ -5,7 +5,7 @@ Existing courses attend with and without a causal mask, so most mistakes are kep
 
 from functools import partial
 
-from autograder.instructor.contract import Changes, Edit, Mistake, Told, wrong
+from autograder.instructor.contract import Edit, Mistake, wrong
 
 EQUATION = "Vaswani et al. 2017, equation 1"
 MASKING = "Vaswani et al. 2017, section 3.2.3"
@@ -28,7 +28,7 @@ edit = partial(Edit, "attention")
 FULL = edit("self.causal and T > 1", "False")
 
 
-def _both(**told: Told) -> list[Mistake]:
+def _both(**told: tuple) -> list[Mistake]:
     """Each mistake in causal attention, and in attention that sees everything."""
     forms = {}
     for name, (says, advice, changes) in told.items():
@@ -57,7 +57,9 @@ BANK = [
         scaled_up=edit(SCALE, " * math.sqrt(query.shape[-1])").matches(
             "scores multiplied by the root of head_dim", ROOT
         ),
-        scaled_after_softmax=Changes(edit(SCALE, ""), edit(RESULT, f"{RESULT}{SCALE}")).matches(
+        scaled_after_softmax=edit(SCALE, "")
+        .then(edit(RESULT, f"{RESULT}{SCALE}"))
+        .matches(
             "weights, not scores, divided by the root of head_dim", f"Scale the scores, before the softmax ({EQUATION})"
         ),
     ),
@@ -103,10 +105,9 @@ BANK = [
         ),
     ),
     *wrong(
-        mask_after_softmax=Changes(
-            edit(MASK, "pass"),
-            edit(DROP, f"{DROP}\nif mask is not None:\n    weights = weights.masked_fill(~mask, 0.0)"),
-        ).matches(
+        mask_after_softmax=edit(MASK, "pass")
+        .then(edit(DROP, f"{DROP}\nif mask is not None:\n    weights = weights.masked_fill(~mask, 0.0)"))
+        .matches(
             "a mask after the softmax, so that weights no longer sum to one",
             f"Set the scores of hidden keys to minus infinity before the softmax ({MASKING})",
         ),
@@ -143,15 +144,15 @@ BANK = [
             "Return (B, H, T, D), as the docstring says; forward swaps the axes",
         ),
         dropout_missing=edit(DROP, "weights.type_as(query)").matches("no dropout on the weights", DROPPED),
-        dropout_before_softmax=Changes(
-            edit(DROP, "weights.type_as(query)"), edit("(scores, dim=-1,", "(self.attn_dropout(scores), dim=-1,")
-        ).matches(
+        dropout_before_softmax=edit(DROP, "weights.type_as(query)")
+        .then(edit("(scores, dim=-1,", "(self.attn_dropout(scores), dim=-1,"))
+        .matches(
             "dropout on the scores, before the softmax",
             f"Drop weights, not scores: a score of 0 is a weight like any other ({DROPOUT})",
         ),
-        dropout_on_output=Changes(
-            edit(DROP, "weights.type_as(query)"), edit(RESULT, "return self.attn_dropout(weights @ value)")
-        ).matches("dropout on the output in place of the weights", DROPPED),
+        dropout_on_output=edit(DROP, "weights.type_as(query)")
+        .then(edit(RESULT, "return self.attn_dropout(weights @ value)"))
+        .matches("dropout on the output in place of the weights", DROPPED),
         dropout_always_on=edit(DROP, "F.dropout(weights.type_as(query), self.attn_dropout.p)").matches(
             "dropout in evaluation as well",
             f"Call self.attn_dropout, or give F.dropout training=self.training ({DROPOUT})",

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from autograder.instructor.contract import Body, Changes, Edit, FileEdit, wrong
+from autograder.instructor.contract import Body, Edit, FileEdit, wrong
 
 LAST = "In a causal model only the last real token has seen the whole sentence (Radford et al. 2018, section 3.2)"
 HEAD = "Radford et al. 2018, equation 3"
@@ -20,10 +20,11 @@ BANK = wrong(
         "the vocabulary logits given to the head",
         f"The model returns (logits, hidden states); the head takes the second ({HEAD})",
     ),
-    head_for_vocabulary_logits=Changes(
-        FileEdit("classifier.py", "nn.Linear(self.llama.config.dim,", "nn.Linear(self.llama.config.vocab_size,"),
-        edit(POOLED, "self.llama(input_ids)[0][:, -1]"),
-    ).matches(
+    head_for_vocabulary_logits=FileEdit(
+        "classifier.py", "nn.Linear(self.llama.config.dim,", "nn.Linear(self.llama.config.vocab_size,"
+    )
+    .then(edit(POOLED, "self.llama(input_ids)[0][:, -1]"))
+    .matches(
         "a head as wide as the vocabulary, for the vocabulary logits",
         f"The head maps the model's dim, a hidden state, onto the labels ({HEAD})",
     ),
@@ -81,10 +82,9 @@ BANK = wrong(
         "dropout in evaluation too",
         f"Use self.dropout, which eval() turns off, or pass training=self.training ({DROPOUT})",
     ),
-    dropout_on_logits=Changes(
-        edit(DROPPED, POOLED),
-        edit(LOGITS, "self.dropout(self.classifier_head(pooled))"),
-    ).matches("dropout on the head's logits", f"Dropout belongs before the head, on the hidden state ({DROPOUT})"),
+    dropout_on_logits=edit(DROPPED, POOLED)
+    .then(edit(LOGITS, "self.dropout(self.classifier_head(pooled))"))
+    .matches("dropout on the head's logits", f"Dropout belongs before the head, on the hidden state ({DROPOUT})"),
     dropout_twice=edit(LOGITS, "self.dropout(self.classifier_head(pooled))").matches(
         "dropout both before and after the head", f"Apply self.dropout once, to the hidden state ({DROPOUT})"
     ),

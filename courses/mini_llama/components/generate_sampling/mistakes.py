@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from autograder.instructor.contract import Body, Changes, Edit, wrong
+from autograder.instructor.contract import Body, Edit, wrong
 
 from ..generate_greedy.mistakes import LOOP, earlier_form
 
@@ -98,14 +98,15 @@ BANK = [
             "nothing to draw from in a row whose every token falls below epsilon, beside rows with some left",
             f"Keep the most likely token of every row, by amax over the last axis ({EPSILON})",
         ),
-        no_renormalisation=Changes(
-            in_epsilon(FILTERED, "probs * keep"),
+        no_renormalisation=in_epsilon(FILTERED, "probs * keep")
+        .then(
             in_sample(
                 DRAW,
                 "(probs.cumsum(dim=-1) < torch.rand(len(probs), 1)).sum(dim=-1, keepdim=True)"
                 ".clamp(max=probs.shape[-1] - 1)",
-            ),
-        ).matches(
+            )
+        )
+        .matches(
             "a draw by cumulative sums of probabilities that no longer sum to 1",
             f"Divide what is left by its sum, or draw with torch.multinomial, which does ({EPSILON})",
         ),

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from autograder.instructor.contract import Body, Changes, Edit, wrong
+from autograder.instructor.contract import Body, Edit, wrong
 
 PRE_NORM = "Touvron et al. 2023a, section 2.2; Xiong et al. 2020, figure 1b"
 SHORTCUT = "He et al. 2016, equation 1"
@@ -22,10 +22,9 @@ BANK = wrong(
         "the second residual taken from the normalised sum",
         f"Add the feed-forward output to the sum before ffn_norm ({PRE_NORM})",
     ),
-    both_residuals_normalised=Changes(
-        edit(FIRST, "x = self.attention_norm(x)\nh = x + self.attention(x, context)"),
-        edit(SECOND, "h = self.ffn_norm(h)\nreturn h + self.feed_forward(h)"),
-    ).matches(
+    both_residuals_normalised=edit(FIRST, "x = self.attention_norm(x)\nh = x + self.attention(x, context)")
+    .then(edit(SECOND, "h = self.ffn_norm(h)\nreturn h + self.feed_forward(h)"))
+    .matches(
         "both residuals taken from normalised values",
         f"Keep what goes into each norm, and add the output to that ({PRE_NORM})",
     ),
@@ -46,18 +45,18 @@ return attended + self.feed_forward(self.ffn_norm(x + attended))
     no_second_residual=edit("return h +", "return").matches(
         "no residual around the feed-forward network", f"Add the sum of step 2 to the feed-forward output ({SHORTCUT})"
     ),
-    no_residuals=Changes(edit("h = x +", "h ="), edit("return h +", "return")).matches(
-        "no residual at all", f"Each half adds its output to what came in ({SHORTCUT})"
-    ),
+    no_residuals=edit("h = x +", "h =")
+    .then(edit("return h +", "return"))
+    .matches("no residual at all", f"Each half adds its output to what came in ({SHORTCUT})"),
     no_attention_norm=edit(ATTENTION_NORM, "x").matches(
         "attention without its norm", f"Normalise x with attention_norm before attention ({PRE_NORM})"
     ),
     no_ffn_norm=edit(FFN_NORM, "h").matches(
         "the feed-forward network without its norm", f"Normalise the sum with ffn_norm before feed_forward ({PRE_NORM})"
     ),
-    no_norms=Changes(edit(ATTENTION_NORM, "x"), edit(FFN_NORM, "h")).matches(
-        "neither norm", f"Normalise the input of each half ({PRE_NORM})"
-    ),
+    no_norms=edit(ATTENTION_NORM, "x")
+    .then(edit(FFN_NORM, "h"))
+    .matches("neither norm", f"Normalise the input of each half ({PRE_NORM})"),
     attention_norm_twice=edit(FFN_NORM, "self.attention_norm(h)").matches(
         "attention_norm used in both places",
         "The second half has a norm of its own with weights of its own: ffn_norm (Touvron et al. 2023a, section 2.2)",
@@ -67,7 +66,9 @@ return attended + self.feed_forward(self.ffn_norm(x + attended))
         "The first half has a norm of its own with weights of its own: attention_norm"
         " (Touvron et al. 2023a, section 2.2)",
     ),
-    norms_swapped=Changes(edit(ATTENTION_NORM, "self.ffn_norm(x)"), edit(FFN_NORM, "self.attention_norm(h)")).matches(
+    norms_swapped=edit(ATTENTION_NORM, "self.ffn_norm(x)")
+    .then(edit(FFN_NORM, "self.attention_norm(h)"))
+    .matches(
         "the two norms exchanged",
         "attention_norm belongs before attention, ffn_norm before feed_forward (Touvron et al. 2023a, section 2.2)",
     ),

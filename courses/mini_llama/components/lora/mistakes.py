@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from autograder.instructor.contract import Changes, Edit, FileEdit, wrong
+from autograder.instructor.contract import Edit, FileEdit, wrong
 
 PAPER = "Hu et al. 2021"
 FORWARD = f"{PAPER}, section 4.1, equation 3"
@@ -56,14 +56,17 @@ BANK = wrong(
     nonlinear=edit("x @ self.lora_A.T @", "torch.relu(x @ self.lora_A.T) @").matches(
         "a nonlinearity between A and B", f"The update is the matrix product B A, with nothing between ({FORWARD})"
     ),
-    factors_transposed=Changes(
-        in_file("new_empty(rank, original_layer.in_features)", "new_empty(original_layer.in_features, rank)"),
+    factors_transposed=in_file(
+        "new_empty(rank, original_layer.in_features)", "new_empty(original_layer.in_features, rank)"
+    )
+    .then(
         in_file(
             "new_zeros(original_layer.out_features, rank)",
             "new_zeros(rank, original_layer.out_features)",
         ),
         edit(ADAPTER, "(x @ self.lora_A @ self.lora_B)"),
-    ).matches(
+    )
+    .matches(
         "lora_A of shape (in, rank) and lora_B of shape (rank, out)",
         f"B is (out, rank) and A is (rank, in), so that B A has W's shape ({SCALING})",
     ),

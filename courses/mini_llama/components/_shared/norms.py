@@ -8,6 +8,15 @@ import torch
 
 from autograder.instructor.contract import FileEdit, normal
 
+RAISED = (
+    "the result raised as an error, not returned",
+    "Write return where the TODO had raise; only exceptions can be raised (Python reference, the raise statement)",
+)
+WEIGHT_TWICE = (
+    "the weight applied twice",
+    "Leave the weight out of _norm: forward multiplies by it, once, as its docstring says",
+)
+
 
 def cases(
     seed: int, parameters: dict[str, float], powers: tuple[int, int], affine: str, flat: tuple[str, float]

@@ -56,16 +56,14 @@ BANK = wrong(
         "only the first group moving", AFTER
     ),
     return_in_loop_over_parameters=FileEdit("optimizer.py", LOOP, LOOP + "                return loss\n").matches(
-        "only the first parameter of the first group moving",
-        AFTER,
+        "only the first parameter of the first group moving", AFTER
     ),
     defaults_in_place_of_group=edit("if not state:", "group = self.defaults\nif not state:").matches(
         "the constructor's settings used for every group",
         "Read lr, betas, eps and weight_decay from the group, not from self.defaults",
     ),
     corrected_moments_kept=edit(
-        CORRECTION,
-        'm.div_(1 - beta1 ** state["step"])\n    v.div_(1 - beta2 ** state["step"])',
+        CORRECTION, 'm.div_(1 - beta1 ** state["step"])\n    v.div_(1 - beta2 ** state["step"])'
     ).matches(
         "bias-corrected moments written back into the state",
         f"m and v stay uncorrected in the state; correct copies of them ({ADAM}, algorithm 1)",
@@ -80,8 +78,7 @@ BANK = wrong(
         "the bias correction of the first step at every step", 'Add 1 to state["step"] at every call'
     ),
     step_counted_late=edit(
-        CORRECTION,
-        't = max(state["step"] - 1, 1)\n    step *= math.sqrt(1 - beta2**t) / (1 - beta1**t)',
+        CORRECTION, 't = max(state["step"] - 1, 1)\n    step *= math.sqrt(1 - beta2**t) / (1 - beta1**t)'
     ).matches("steps counted from 0, or the correction skipped at first", "The first step has t = 1"),
     eps_inside_root=edit(ROOT, '(v + group["eps"]).sqrt()').matches("eps added inside the root", DENOMINATOR),
     no_eps=edit(ROOT, "v.sqrt()").matches("no eps", DENOMINATOR),
@@ -92,12 +89,10 @@ BANK = wrong(
         "bias correction even with correct_bias=False", 'Correct only if group["correct_bias"]'
     ),
     correction_without_root=edit('math.sqrt(1 - beta2 ** state["step"])', '(1 - beta2 ** state["step"])').matches(
-        "the second moment's correction without its root",
-        STEP,
+        "the second moment's correction without its root", STEP
     ),
     correction_upside_down=edit(
-        CORRECTION,
-        'step *= (1 - beta1 ** state["step"]) / math.sqrt(1 - beta2 ** state["step"])',
+        CORRECTION, 'step *= (1 - beta1 ** state["step"]) / math.sqrt(1 - beta2 ** state["step"])'
     ).matches("the bias correction inverted", STEP),
     betas_swapped=edit('beta1, beta2 = group["betas"]', 'beta2, beta1 = group["betas"]').matches(
         "beta1 and beta2 exchanged", f"beta1 is for the gradients, beta2 for their squares ({ADAM}, algorithm 1)"

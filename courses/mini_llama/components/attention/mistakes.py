@@ -67,7 +67,7 @@ BANK = [
         root_of_int=edit("math.sqrt(", "torch.sqrt(").matches(
             "torch.sqrt of a Python number",
             "torch.sqrt wants a tensor: use math.sqrt(head_dim), or head_dim ** 0.5 (torch.sqrt)",
-        ),
+        )
     ),
     *_both(
         value_forgotten=edit(RESULT, "return weights").matches(
@@ -82,7 +82,7 @@ BANK = [
         key_not_transposed=edit("query @ key.transpose(-2, -1)", "query @ key").matches(
             "a key that is not transposed",
             f"Scores are query @ key.transpose(-2, -1): (B, H, T, D) x (B, H, D, T) ({EQUATION})",
-        ),
+        )
     ),
     *_both(
         key_reshaped=edit("key.transpose(-2, -1)", "key.reshape(*key.shape[:2], -1, S)").matches(

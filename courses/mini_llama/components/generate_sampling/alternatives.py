@@ -5,13 +5,7 @@ from functools import partial
 from autograder.instructor.contract import Edit, FileEdit, right
 
 from ..generate_greedy.mistakes import earlier_form
-from .mistakes import (
-    DRAW,
-    EARLIER_DRAW,
-    FILTERED,
-    MOST_LIKELY_STAYS,
-    SOFTMAX,
-)
+from .mistakes import DRAW, EARLIER_DRAW, FILTERED, MOST_LIKELY_STAYS, SOFTMAX
 
 SIGNATURE = "temperature=1.0, epsilon=0.0"
 TOP_P = """probs = F.softmax(logits / temperature, dim=-1)

@@ -47,9 +47,7 @@ return ffn_out + attn_out
     ],
     an_extra_mask=[
         FileEdit(
-            "llama.py",
-            SIGNATURE,
-            SIGNATURE.replace("context: Context | None = None", "mask=None, start_pos: int = 0"),
+            "llama.py", SIGNATURE, SIGNATURE.replace("context: Context | None = None", "mask=None, start_pos: int = 0")
         ),
         """
 x = x + self.attention(self.attention_norm(x), mask)

@@ -4,6 +4,8 @@ from functools import partial
 
 from autograder.instructor.contract import Body, Edit, wrong
 
+from .._shared import norms
+
 EQUATION = "Ba et al. 2016, equation 3"
 FORMULA = "torch.nn.LayerNorm's formula"
 CENTRED = "centred = x - x.mean(dim=-1, keepdim=True)"
@@ -46,10 +48,7 @@ BANK = wrong(
     constant_eps=edit("self.eps", "1e-6").matches(
         "a constant in place of self.eps", f"Use self.eps, which the configuration sets ({FORMULA})"
     ),
-    weight_twice=edit(RESULT, f"{RESULT} * self.weight").matches(
-        "the weight applied twice",
-        "Leave the weight out of _norm: forward multiplies by it, once, as its docstring says",
-    ),
+    weight_twice=edit(RESULT, f"{RESULT} * self.weight").matches(*norms.WEIGHT_TWICE),
     bias_twice=edit(RESULT, f"{RESULT} + self.bias / self.weight").matches(
         "the bias added twice", "Leave the bias out of _norm: forward adds it, once, as its docstring says"
     ),
@@ -80,10 +79,7 @@ BANK = wrong(
         "the mean subtracted, and nothing divided",
         f"Divide by the standard deviation after subtracting the mean ({EQUATION})",
     ),
-    raise_for_return=edit("return", "raise").matches(
-        "the result raised as an error, not returned",
-        "Write return where the TODO had raise; only exceptions can be raised (Python reference, the raise statement)",
-    ),
+    raise_for_return=edit("return", "raise").matches(*norms.RAISED),
     no_keepdim=edit(CENTRED, CENTRED.replace(", keepdim=True", "")).matches(
         "a mean or variance that loses its axis",
         "Take mean and variance with keepdim=True, so that (B, T, 1) broadcasts over (B, T, C) (torch.mean)",

@@ -29,9 +29,7 @@ return y
     small_normal_start=[
         FileEdit("lora.py", "nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))", "self.lora_A.data.normal_()"),
         FileEdit(
-            "lora.py",
-            "self._unmerged: torch.Tensor",
-            "self.lora_A.data *= 0.01\n        self._unmerged: torch.Tensor",
+            "lora.py", "self._unmerged: torch.Tensor", "self.lora_A.data *= 0.01\n        self._unmerged: torch.Tensor"
         ),
     ],
     an_earlier_course=File(

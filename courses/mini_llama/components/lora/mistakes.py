@@ -60,10 +60,7 @@ BANK = wrong(
         "new_empty(rank, original_layer.in_features)", "new_empty(original_layer.in_features, rank)"
     )
     .then(
-        in_file(
-            "new_zeros(original_layer.out_features, rank)",
-            "new_zeros(rank, original_layer.out_features)",
-        ),
+        in_file("new_zeros(original_layer.out_features, rank)", "new_zeros(rank, original_layer.out_features)"),
         edit(ADAPTER, "(x @ self.lora_A @ self.lora_B)"),
     )
     .matches(
@@ -71,8 +68,7 @@ BANK = wrong(
         f"B is (out, rank) and A is (rank, in), so that B A has W's shape ({SCALING})",
     ),
     product_transposed=edit(ADAPTER, "(x @ (self.lora_B @ self.lora_A))").matches(
-        "the product B A multiplied from the wrong side",
-        ROWS,
+        "the product B A multiplied from the wrong side", ROWS
     ),
     factors_not_transposed=edit(ADAPTER, "(x @ self.lora_A @ self.lora_B)").matches(
         "x multiplied by A, not by its transpose", ROWS

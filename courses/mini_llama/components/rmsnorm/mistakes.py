@@ -4,6 +4,8 @@ from functools import partial
 
 from autograder.instructor.contract import Body, Edit, wrong
 
+from .._shared import norms
+
 EQUATION = "Zhang & Sennrich 2019, equation 4"
 EPS = "torch.nn.RMSNorm's formula"
 ALL = "return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + self.eps)"
@@ -30,10 +32,7 @@ BANK = wrong(
         "division by the L2 norm, the root of the sum of squares",
         f"Divide by the root of the mean of squares, not of their sum ({EQUATION})",
     ),
-    weight_twice=body(f"{ALL} * self.weight").matches(
-        "the weight applied twice",
-        "Leave the weight out of _norm: forward multiplies by it, once, as its docstring says",
-    ),
+    weight_twice=body(f"{ALL} * self.weight").matches(*norms.WEIGHT_TWICE),
     only_the_factor=edit("x * torch", "torch").matches(
         "the factor 1/rms returned without x", f"Multiply x by 1/rms ({EQUATION})"
     ),
@@ -49,10 +48,7 @@ BANK = wrong(
     constant_eps=edit("self.eps", "1e-6").matches(
         "a constant in place of self.eps", f"Use self.eps, which the configuration sets ({EPS})"
     ),
-    raise_for_return=edit("return", "raise").matches(
-        "the result raised as an error, not returned",
-        "Write return where the TODO had raise; only exceptions can be raised (Python reference, the raise statement)",
-    ),
+    raise_for_return=edit("return", "raise").matches(*norms.RAISED),
     no_keepdim=edit(", keepdim=True", "").matches(
         "a mean that loses its axis",
         "Take the mean with keepdim=True, so that (B, T, 1) broadcasts over (B, T, C) (torch.mean)",

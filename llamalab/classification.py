@@ -17,7 +17,7 @@ from llamalab import course, models, places
 from llamalab.data.sentences import UNKNOWN, encode_examples, read_examples, read_label_names
 from llamalab.errors import UserError
 from llamalab.evaluation import prompting, results
-from llamalab.evaluation.results import Scores
+from llamalab.evaluation.scores import Scores, score
 from llamalab.speed import fuse, read_last_tokens
 from llamalab.training.adapters import save_adapter
 from llamalab.training.allocator import keep_freed_memory
@@ -43,7 +43,7 @@ def prompt(options: Namespace) -> None:
         )
         _note_cropped(getattr(options, name), found.cropped)
         results.write_predictions(outputs[name], found.labels, [example.sentence for example in examples])
-        scores[name] = results.score([example.label for example in examples], found.labels, names)
+        scores[name] = score([example.label for example in examples], found.labels, names)
         _show(name, options, scores[name], names, outputs[name])
     if options.report:
         _report(options, names, scores, models.pick_device(options.use_gpu))
@@ -95,7 +95,7 @@ def _one_seed(
         split = splits[name]
         predictions = evaluate(classifier, tokenizer.pad_id, split, settings).predictions
         results.write_predictions(outputs[name], predictions, [example.sentence for example in split.examples])
-        scores[name] = results.score(split.labels, predictions, names)
+        scores[name] = score(split.labels, predictions, names)
         _show(name, options, scores[name], names, outputs[name])
     if options.report:
         folder = Path(options.report) / f"seed{seed}" if options.seeds else Path(options.report)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # matplotlib takes a second to import, and a command may fail
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from llamalab.evaluation.results import Scores
+    from llamalab.evaluation.scores import Scores
 
 DPI = 150
 MODEL, RAW, REFERENCE = "#1f5fa8", "#a9c6e8", "#666666"

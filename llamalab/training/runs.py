@@ -87,7 +87,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in (self.state_path, self.best_path):
             path.unlink(missing_ok=True)
-        files.write_text(self.folder / "settings.json", json.dumps(self.settings, indent=2) + "\n")
+        files.write_text(self.folder / "settings.json", json.dumps(self.settings, indent=2) + "\n", durable=True)
         self.log.cut(Position())
 
     def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
@@ -111,7 +111,7 @@ class Run:
                 "so sums are rounded differently from here on",
                 file=sys.stderr,
             )
-        files.write_text(self.folder / "settings.json", json.dumps(self.settings, indent=2) + "\n")
+        files.write_text(self.folder / "settings.json", json.dumps(self.settings, indent=2) + "\n", durable=True)
         if not self.state_path.exists():  # stopped before anything was saved
             self.log.cut(Position())
             return Position()
@@ -172,7 +172,7 @@ class Log:
             for record in self.records()
             if (record["step"] <= position.total_steps if "step" in record else record["epoch"] <= position.epoch)
         ]
-        files.write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        files.write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept), durable=True)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """What has been logged, but for a last line that a kill cut short."""

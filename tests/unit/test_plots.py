@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from llamalab.evaluation import plots
-from llamalab.evaluation.results import score
+from llamalab.evaluation.scores import score
 
 ROOT = Path(__file__).resolve().parents[2]
 SST = ["very negative", "negative", "neutral", "positive", "very positive"]

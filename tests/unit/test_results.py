@@ -18,7 +18,8 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from llamalab.data.sentences import Example, read_examples
 from llamalab.errors import UserError
 from llamalab.evaluation import results
-from llamalab.evaluation.results import format_scores, format_seeds, score, write_predictions, write_report
+from llamalab.evaluation.results import format_scores, format_seeds, write_predictions, write_report
+from llamalab.evaluation.scores import score
 
 ROOT = Path(__file__).resolve().parents[2]
 SST = ["very negative", "negative", "neutral", "positive", "very positive"]

@@ -10,7 +10,18 @@ from tempfile import TemporaryDirectory
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-DATA = ("*.py", "*.md", "*.toml", "*.data", "requirements*.txt", "LICENSE", "setup.sh", ".gitignore", "courses/**/*")
+DATA = (
+    "*.py",
+    "*.md",
+    "*.toml",
+    "*.data",
+    "requirements*.txt",
+    "LICENSE",
+    "setup.sh",
+    ".gitignore",
+    ".handout",
+    "courses/**/*",
+)
 
 
 class BuildWithProject(build_py):

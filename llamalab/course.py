@@ -23,8 +23,6 @@ from typing import Any
 from llamalab import places
 from llamalab.errors import UserError
 
-MODELS = {"llama": "llama.Llama"}  # for a course whose editions name none
-
 _folder: Path | None = None  # once it is known
 
 
@@ -61,14 +59,15 @@ def get(name: str) -> ModuleType:
 
 
 def model(architecture: str) -> type:
-    """The class that runs checkpoints of an architecture, as the ``[models]`` of the course's edition name it.
+    """The class that runs checkpoints of an architecture, as the ``[models]`` of the course's editions name it.
 
     Raises:
         UserError: this course has none.
     """
-    named = next(filter(None, (edition.get("models") for edition in _editions())), MODELS)
+    named = {key: name for edition in _editions() for key, name in edition.get("models", {}).items()}
     if architecture not in named:
-        raise UserError(f"this course runs checkpoints of {', '.join(named)}, not of {architecture}")
+        has = f"it has one for {', '.join(named)}" if named else "no edition of it names one under [models]"
+        raise UserError(f"this course has no model class for checkpoints of {architecture}; {has}")
     module, _, name = named[architecture].rpartition(".")
     return getattr(get(module), name)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 def environment(folder: Path) -> Path:
     """Make a virtual environment; returns its Python. What is installed with it stays in this folder."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    shared = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    shared = sorted({str(Path(sysconfig.get_path(kind)).resolve()) for kind in ("purelib", "platlib")})
     paths = {"base": str(folder), "platbase": str(folder)}
     own = Path(sysconfig.get_path("purelib", scheme="venv", vars=paths))
     (own / "shared.pth").write_text("\n".join(shared) + "\n", encoding="utf-8")

@@ -18,7 +18,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from autograder import trust
@@ -37,6 +37,7 @@ ADVICE = (
 
 PROJECT, ENVIRONMENT = Path("/project"), Path("/environment")  # where the sandbox has these folders
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+INSTALLED = ("llamalab", "autograder", "__editable__*llamalab*")  # in a folder of packages, the last for `pip -e`
 LIBRARY_CACHE = "/etc/ld.so.cache"
 VARIABLES = {
     "PATH": "/usr/bin:/bin",
@@ -83,6 +84,8 @@ def sandbox(edition: Edition) -> list[str]:
     if program is None or sys.platform != "linux":
         raise UserError(f"untrusted code needs bubblewrap, which is not here. {ADVICE}")
     python = ENVIRONMENT / Path(sys.executable).relative_to(sys.prefix)
+    shown = _shown(edition)
+    forbidden = edition.forbidden_imports if edition.forbidden_cost == 1 else ()
     return [
         program,
         *("--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
@@ -90,8 +93,8 @@ def sandbox(edition: Edition) -> list[str]:
         *(part for name, value in VARIABLES.items() for part in ("--setenv", name, value)),
         *_user(),
         *("--dev", "/dev", "--tmpfs", "/tmp"),
-        *_read_only(edition),
-        *_without(edition.forbidden_imports if edition.forbidden_cost == 1 else ()),
+        *_read_only(shown),
+        *_without(shown, [*_packages(forbidden), *_this_project()]),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"),
         *(str(python), "-E", "-P", str(PROJECT / trust.WORKER / "main.py")),
     ]
@@ -104,34 +107,52 @@ def _user() -> Sequence[str]:
     return ("--unshare-user", "--uid", "65534", "--gid", "65534", "--proc", "/proc")
 
 
-def _read_only(edition: Edition) -> Iterator[str]:
-    """Arguments that show the system's libraries, Python, its packages, and the files a worker needs."""
-    shown = {Path(folder): folder for folder in SYSTEM if os.path.isdir(folder) and not os.path.islink(folder)}
+def _shown(edition: Edition) -> dict[Path, Path]:
+    """By where the sandbox has it: the system's libraries, Python, its packages, and the files a worker needs."""
+    shown = {Path(folder): Path(folder) for folder in SYSTEM if os.path.isdir(folder) and not os.path.islink(folder)}
     if os.path.exists(LIBRARY_CACHE):
-        shown[Path(LIBRARY_CACHE)] = LIBRARY_CACHE
-    base = os.path.realpath(sys.base_prefix)
-    if not any(Path(base).is_relative_to(folder) for folder in shown):
-        shown[Path(base)] = base
-    shown[ENVIRONMENT] = sys.prefix
-    for name, path in trust.of_worker(edition).items():
-        shown[PROJECT / name] = str(path)
+        shown[Path(LIBRARY_CACHE)] = Path(LIBRARY_CACHE)
+    shown[ENVIRONMENT] = Path(sys.prefix)
+    # A Python beside the system's, and packages beside Python's, as in a user's own folder: where they are.
+    for folder in (Path(sys.base_prefix).resolve(), *(path.parent for path in _packages(["torch"]))):
+        if not any(folder.resolve().is_relative_to(other.resolve()) for other in shown.values()):
+            shown[folder] = folder
+    return shown | {PROJECT / name: path for name, path in trust.of_worker(edition).items()}
+
+
+def _read_only(shown: Mapping[Path, Path]) -> Iterator[str]:
+    """Arguments that show files and folders, and with them nothing that lies beside them."""
     for folder in SYSTEM:
         if os.path.islink(folder):
             yield from ("--symlink", os.readlink(folder), folder)
     for folder in dict.fromkeys(parent for target in shown for parent in reversed(target.parents)):
         yield from ("--perms", "0755", "--dir", str(folder))
     for target, source in shown.items():
-        yield from ("--ro-bind", source, str(target))
+        yield from ("--ro-bind", str(source), str(target))
 
 
-def _without(packages: Iterable[str]) -> Iterator[str]:
-    """Arguments that hide packages which no submission may import: one can import without it showing."""
-    seen = (*SYSTEM, os.path.realpath(sys.base_prefix))
-    for name in packages:
+def _without(shown: Mapping[Path, Path], hidden: Iterable[Path]) -> Iterator[str]:
+    """Arguments that hide files and folders from wherever the sandbox would show them."""
+    for path in hidden:
+        for target, source in shown.items():
+            if not target.is_relative_to(PROJECT) and path.resolve().is_relative_to(source.resolve()):
+                place = str(target / path.resolve().relative_to(source.resolve()))
+                empty = ("--tmpfs", place, "--remount-ro", place)
+                yield from empty if path.is_dir() else ("--ro-bind", os.devnull, place)
+
+
+def _packages(names: Iterable[str]) -> Iterator[Path]:
+    """The folders of packages. Those that no submission may import are hidden: one can import without it showing."""
+    for name in names:
         spec = importlib.util.find_spec(name)
-        for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
-            places = [folder] if any(folder.is_relative_to(other) for other in seen) else []
-            if folder.is_relative_to(sys.prefix):
-                places.append(ENVIRONMENT / folder.relative_to(sys.prefix))
-            for place in map(str, places):
-                yield from ("--tmpfs", place, "--remount-ro", place)
+        yield from map(Path, (spec and spec.submodule_search_locations) or ())
+
+
+def _this_project() -> Iterator[Path]:
+    """This project, solved as it is: its folder, and what any Python that the sandbox shows has installed of it."""
+    yield trust.PROJECT
+    tops = {Path(top) for top in (sys.prefix, sys.base_prefix, "/usr", "/usr/local")}
+    libraries = {path for top in tops for path in top.glob("lib*/python3*/*-packages")}
+    for folder in libraries | {path.parent for path in _packages(["torch"])}:
+        for name in INSTALLED:
+            yield from folder.glob(name)

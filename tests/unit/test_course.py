@@ -92,7 +92,7 @@ def test_an_edition_names_the_classes_of_its_models(other, monkeypatch):
         (other / name).write_text(text)
     monkeypatch.setattr(places, "PACKAGES", other)
     assert course.model("rnn") is course.get("toy_model").Toy
-    with pytest.raises(UserError, match="runs checkpoints of rnn, not of cnn"):
+    with pytest.raises(UserError, match="no model class for checkpoints of cnn; it has one for rnn"):
         course.model("cnn")
     (other / "courses/flat/one.toml").unlink()
     (other / ".handout").touch()

@@ -97,7 +97,7 @@ def examine(edition: Edition, session: Session) -> Iterator[Finding]:
             yield _finding(tried, attempt(probe, facts))
     yield _ended("use more memory than it may", attempt("memory", {}), "memory")
     yield _ended("use the memory of many processes", attempt("memory_of_many", {}), "memory")
-    yield _ended("run on after its time", attempt("time", {}, seconds=1.0), "timeout")
+    yield _ended("run on after its time", attempt("time", {}, seconds=1.0), "slow")
     attempt("leave", {})
     yield _finding("find what a call before it left behind", attempt("find", {}))
 

@@ -104,7 +104,7 @@ def imports(folder: Path, handout: Handout) -> None:
     modules = [
         path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path in handout.files
-        if path.endswith(".py") and not path.startswith("tests/") and not path.endswith("__main__.py")
+        if path.endswith(".py") and not path.startswith("tests/") and not path.endswith(("__main__.py", "setup.py"))
     ]
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     done = _python(folder, "-c", code, *modules)

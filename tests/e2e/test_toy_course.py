@@ -1,7 +1,7 @@
 """A course is added by adding files: a toy one is checked, audited, released, graded and reported on.
 
 ``tests/fixtures/toy_course`` has its files, ``autograder/README.md`` says what each is for. Nothing of the project's
-code is touched, and nothing in it knows this course. Of its components one answers with a list of pairs of bytes, in one
+code is touched, and nothing in it knows this course. One of its components answers with a list of byte pairs, in one
 students write a constructor beside a class that is not graded, one is in a notebook, one has a limit of time.
 """
 

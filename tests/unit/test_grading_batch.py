@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from autograder import editions
+from autograder import editions, trust
 from autograder.classroom import batch, inputs, isolation, live, marking, replay
 from autograder.classroom.crew import Crew
 from autograder.classroom.gradebook import Gradebook
@@ -82,7 +82,7 @@ def collected():
 def folder(tmp_path, monkeypatch, worker, collected) -> Path:
     """Holds ``submissions/`` with one that is right; its course, ``small``, has one component."""
     a_course(tmp_path / "courses" / "mini_llama", SMALL)
-    monkeypatch.setattr(editions, "COURSES", tmp_path / "courses")
+    monkeypatch.setattr(trust, "COURSES", tmp_path / "courses")
     monkeypatch.setattr(isolation, "session", lambda *_: Borrowed(worker))
     monkeypatch.setattr(inputs, "fresh", lambda edition, seed: partial(references.load, edition))
     monkeypatch.setattr(graders, "collect", lambda edition: collected)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from autograder import editions
+from autograder import trust
 from autograder.classroom import batch, inputs
 from autograder.classroom.gradebook import Gradebook
 from autograder.classroom.records import Record
@@ -49,7 +49,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Reco
         (folder / "with" / name).write_bytes(data)
     a_course(folder / "courses" / "mini_llama", ROPE.format(points=15))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(editions, "COURSES", folder / "courses")
+        patch.setattr(trust, "COURSES", folder / "courses")
         patch.setattr(
             inputs, "fresh", lambda edition, seed: partial(references.load, edition)
         )  # drawing them would take seconds

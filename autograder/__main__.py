@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 from autograder import editions
+from autograder.editions import Edition
+from autograder.intake.submission import Submission
 from llamalab import command
+from llamalab.errors import UserError
 
 EXAMPLES = """examples:
   python -m autograder check                       every component: done, to do, or what is wrong and where
@@ -29,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument("components", nargs="*", metavar="COMPONENT", help="only these; all, if none is named")
     check.add_argument("--submission", type=Path, default=Path("."), metavar="DIR", help="default: this folder")
     check.add_argument(
-        "--edition", "--track", help="an edition of courses/, or the path of its TOML; default: a handout's own"
+        "--edition", "--track", help="an edition of courses/, or the path of its TOML; default: each there is"
     )
     check.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     check.set_defaults(run=run_check)
@@ -44,23 +47,47 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Grade the components asked for and print the table."""
+    """Grade the components asked for and print a table: of the edition, or of each there is where none is named."""
     from autograder.engine.session import Session
-    from autograder.intake.submission import Submission
 
-    edition = editions.load(options.edition)
-    components = edition.chosen(options.components)
-    submission = Submission.of(edition, options.submission)
+    chosen = _chosen_editions(options)
+    if options.json is not None and len(chosen) > 1:
+        raise UserError(f"--json holds one edition's results; name it with --edition: {_names(chosen)}")
+    submissions = [Submission.of(edition, options.submission) for edition in chosen]
+    fine = True
     with Session() as session:  # torch loads over there while pytest loads here
         from autograder.engine import graders
         from autograder.engine.table import table
         from llamalab.files import write_text
 
-        results = graders.grade(edition, graders.collect(edition, components), submission, session)
-    if options.json is not None:
-        write_text(options.json, results.to_json())
-    print(table(results), end="")
-    return 0 if results.ok else 1
+        for submission in submissions:
+            edition = submission.edition
+            tests = graders.collect(edition, edition.chosen(options.components))
+            results = graders.grade(edition, tests, submission, session)
+            if options.json is not None:
+                write_text(options.json, results.to_json())
+            print(f"{edition.title}\n" * (len(chosen) > 1) + table(results), end="", flush=True)
+            fine = fine and results.ok
+    return 0 if fine else 1
+
+
+def _chosen_editions(options: argparse.Namespace) -> list[Edition]:
+    """The edition that is named; else each that has the components and whose student files are in the folder."""
+    if options.edition or len(editions.names()) == 1:
+        return [editions.load(options.edition)]
+    every = [editions.load(name) for name in editions.names()]
+    files = {path.name for path in options.submission.glob("*")}
+    here = [edition for edition in every if files & set(edition.student_files)]
+    if not here:
+        raise UserError(f"{options.submission} has no student's file of any edition; name the folder that has them")
+    found = [edition for edition in here if set(options.components) <= edition.components.keys()]
+    if not found:
+        raise UserError(f"no edition has a component {' and a '.join(options.components)}; there are {_names(every)}")
+    return found
+
+
+def _names(found: list[Edition]) -> str:
+    return ", ".join(edition.name for edition in found)
 
 
 if __name__ == "__main__":

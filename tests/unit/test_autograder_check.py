@@ -83,12 +83,31 @@ def test_a_mistake_on_the_command_line_is_one_sentence(arguments, words):
     ("edition", "words"),
     [
         ("none", "there is no edition 'none'; there are minillama, mmia; or name the path of its TOML"),
-        ("", "there are several editions; name one with --edition: minillama, mmia"),
         ("none.toml", "there is no edition 'none.toml'"),
     ],
 )
-def test_an_edition_that_is_not_there_or_not_named_is_one_sentence(edition, words):
+def test_an_edition_that_is_not_there_is_one_sentence(edition, words):
     done = check("rope", edition=edition)
+    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_without_an_edition_each_that_has_the_components_is_checked():
+    both, one = check("rope", edition=""), check("lora", edition="")
+    assert both.returncode == one.returncode == 0
+    assert both.stdout.splitlines()[::2] == ["Mini-Llama", "Mini-Llama (MMIA)"]
+    assert one.stdout == "lora              10/10    ok\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "no edition has a component nothing; there are minillama, mmia"),
+        (["rope", "--submission", "tests"], "tests has no student's file of any edition"),
+        (["rope", "--json", "both.json"], "--json holds one edition's results; name it with --edition"),
+    ],
+)
+def test_what_no_edition_fits_is_one_sentence(arguments, words):
+    done = check(*arguments, edition="")
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
 
 

@@ -55,7 +55,7 @@ exit status: 0 complete; 1 something is missing or wrong; 2 the request makes no
 
 
 @dataclass(frozen=True)
-class Finding:
+class FileState:
     """What is to be said of one file of the list; ``state`` is ok, missing, empty or wrong."""
 
     name: str
@@ -95,27 +95,27 @@ def written_by(name: str) -> str:
     return f"python run_llama.py --option {OPTIONS[output[1] or output[2]]}" if output else ""
 
 
-def examine(entries: dict[str, Entry], names: Iterable[str]) -> list[Finding]:
+def examine(entries: dict[str, Entry], names: Iterable[str]) -> list[FileState]:
     """Judge each file of the list, by its content; reads the entries, executes nothing."""
     return [_judge(name, entries.get(name)) for name in names]
 
 
-def _judge(name: str, entry: Entry | None) -> Finding:
+def _judge(name: str, entry: Entry | None) -> FileState:
     remedy = f"written by: {written_by(name)}" if written_by(name) else ""
     if entry is None:
-        return Finding(name, "missing", note=remedy)
+        return FileState(name, "missing", note=remedy)
     try:
         content = entry.read()
     except UNREADABLE as error:
-        return Finding(name, "wrong", entry.size, f"cannot be read: {text.line(str(error))}")
+        return FileState(name, "wrong", entry.size, f"cannot be read: {text.line(str(error))}")
     if not content.strip():
-        return Finding(name, "empty", entry.size, remedy)
+        return FileState(name, "empty", entry.size, remedy)
     problem = None
     if name.endswith(".py"):
         problem = _python_problem(name, content)
     elif name.endswith("-output.txt"):
         problem = _prediction_problem(name, content)
-    return Finding(name, "wrong" if problem else "ok", entry.size, problem or "")
+    return FileState(name, "wrong" if problem else "ok", entry.size, problem or "")
 
 
 def _python_problem(name: str, source: bytes) -> str | None:
@@ -224,18 +224,18 @@ def _check(options: argparse.Namespace) -> int:
     extras = sorted(entries.keys() - {finding.name for finding in findings})
     if extras:
         print("\nWarnings")
-        _table([Finding(name, "extra", entries[name].size, "not part of a submission") for name in extras])
+        _table([FileState(name, "extra", entries[name].size, "not part of a submission") for name in extras])
     print(f"\n{text.line(str(path))}: {_summary(findings)}")
     return 0 if all(finding.state == "ok" for finding in findings) else 1
 
 
-def _report(sections: dict[str, list[str]], findings: list[Finding]) -> None:
+def _report(sections: dict[str, list[str]], findings: list[FileState]) -> None:
     for index, (title, names) in enumerate(sections.items()):
         print(f"\n{title}" if index else title)
         _table([finding for finding in findings if finding.name in names])
 
 
-def _table(findings: list[Finding]) -> None:
+def _table(findings: list[FileState]) -> None:
     """One line a file: state, bytes, name, remark."""
     width = max(len(text.line(finding.name)) for finding in findings)
     for finding in findings:
@@ -244,7 +244,7 @@ def _table(findings: list[Finding]) -> None:
         print(f"{finding.state:<8}{size:>9}  {text.line(finding.name):<{width}}  {note}".rstrip())
 
 
-def _summary(findings: list[Finding]) -> str:
+def _summary(findings: list[FileState]) -> str:
     """``complete, all 31 files``, or ``not complete: 2 missing, 1 empty of 31 files``."""
     states = [finding.state for finding in findings]
     counts = [f"{states.count(state)} {state}" for state in ("missing", "empty", "wrong") if state in states]

@@ -18,7 +18,7 @@ from pathlib import Path
 from autograder import editions
 from autograder.classroom import inputs, live, marking, plan, report, summary
 from autograder.classroom.crew import Crew, Done, Started
-from autograder.classroom.gradebook import FILE, Gradebook, Run
+from autograder.classroom.gradebook import FILE, Gradebook, GradingRun
 from autograder.classroom.marking import Engine
 from autograder.classroom.plan import Plan
 from autograder.classroom.records import Record
@@ -86,7 +86,7 @@ class Batch:
     book: Gradebook
     out: Path
 
-    def grade(self, planned: Plan, run: Run) -> list[Record]:
+    def grade(self, planned: Plan, run: GradingRun) -> list[Record]:
         """Grade what is to do and keep each result as it comes.
 
         Raises:
@@ -124,7 +124,7 @@ class Batch:
             if not path.is_file() or path.read_text("utf-8", errors="replace") != record.to_json():
                 self._write(record)
 
-    def _keep(self, run: Run, done: Done) -> None:
+    def _keep(self, run: GradingRun, done: Done) -> None:
         self.book.add(run, done.record)
         self._write(done.record)
         if done.trace:

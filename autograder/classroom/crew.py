@@ -36,7 +36,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Ended:
+class ThreadEnded:
     """A thread has ended; with an error, the class cannot go on."""
 
     error: BaseException | None = None
@@ -74,7 +74,7 @@ class Crew:
         self._sessions: list[Session] = []
         self._threads: list[threading.Thread] = []
         self._stop = threading.Event()
-        self._events: queue.SimpleQueue[Started | Done | Ended] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Started | Done | ThreadEnded] = queue.SimpleQueue()
         try:
             for _ in range(count):
                 self._sessions.append(start())
@@ -117,7 +117,7 @@ class Crew:
             except queue.Empty:
                 yield None
                 continue
-            if isinstance(event, Ended):
+            if isinstance(event, ThreadEnded):
                 working -= 1
                 if event.error is not None:
                     raise event.error
@@ -136,7 +136,7 @@ class Crew:
             pass
         except BaseException as problem:  # it is raised in the main thread
             error = problem
-        self._events.put(Ended(error))
+        self._events.put(ThreadEnded(error))
 
     def _grade_one(self, index: int, engine: Engine, found: Found, digest: str) -> Done:
         """Grade a submission. Whatever goes wrong with it stays its own, except a worker that does not start."""

@@ -55,7 +55,7 @@ PROBED = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class Attempt:
     """One attempt: ``held`` if isolation withstood it."""
 
     tried: str
@@ -84,7 +84,7 @@ def run() -> int:
     return 0 if good else 1
 
 
-def examine(edition: Edition, session: Session) -> Iterator[Finding]:
+def examine(edition: Edition, session: Session) -> Iterator[Attempt]:
     """Have a submission try everything in a session, one attempt after the other."""
 
     def attempt(probe: str, facts: dict[str, object], seconds: float = LIMITS.seconds) -> Answer | Fault:
@@ -114,17 +114,17 @@ def _course() -> Iterator[Edition]:
         yield editions.read(toml)
 
 
-def _finding(tried: str, result: Answer | Fault) -> Finding:
+def _finding(tried: str, result: Answer | Fault) -> Attempt:
     """A probe prints that it was refused, or what it could do; one that ran into a limit got nowhere either."""
     lines = result.printed.strip().splitlines()
     verdict = lines[-1] if lines else getattr(result, "message", "it said nothing")
     held = verdict == "refused" or (isinstance(result, Fault) and result.kind == "memory")
-    return Finding(tried, held, "" if held else f": {verdict[:200]}")
+    return Attempt(tried, held, "" if held else f": {verdict[:200]}")
 
 
-def _ended(tried: str, result: Answer | Fault, kind: str) -> Finding:
+def _ended(tried: str, result: Answer | Fault, kind: str) -> Attempt:
     held = isinstance(result, Fault) and result.kind == kind
-    return Finding(tried, held, "" if held else f": ended with {getattr(result, 'kind', 'an answer')}")
+    return Attempt(tried, held, "" if held else f": ended with {getattr(result, 'kind', 'an answer')}")
 
 
 @contextmanager

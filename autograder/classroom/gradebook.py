@@ -43,7 +43,7 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Run:
+class GradingRun:
     """One run of ``grade``, perhaps in several goes."""
 
     number: int
@@ -103,28 +103,28 @@ class Gradebook:
             rows = self._database.execute("SELECT record, run FROM gradings WHERE latest ORDER BY slug").fetchall()
             return [(_record(text), run) for text, run in rows]
 
-    def unfinished(self) -> Run | None:
+    def unfinished(self) -> GradingRun | None:
         """The last run, if it was cut off."""
         with self._told():
             row = self._database.execute("SELECT * FROM runs ORDER BY run DESC LIMIT 1").fetchone()
             if row is None or row["finished"] is not None:
                 return None
             conditions = Conditions(row["grader"], row["isolation"], row["seconds"], row["memory"])
-            return Run(row["run"], conditions, row["seed"], bool(row["regrade"]))
+            return GradingRun(row["run"], conditions, row["seed"], bool(row["regrade"]))
 
-    def begin(self, conditions: Conditions, seed: int, regrade: bool) -> Run:
+    def begin(self, conditions: Conditions, seed: int, regrade: bool) -> GradingRun:
         """Note that a run starts."""
         values = {**vars(conditions), "seed": seed, "regrade": int(regrade), "started": _now()}
         with self._transaction():
             number = self._insert("runs", values)
-        return Run(number, conditions, seed, regrade)
+        return GradingRun(number, conditions, seed, regrade)
 
-    def finish(self, run: Run) -> None:
+    def finish(self, run: GradingRun) -> None:
         """Note that a run has nothing left to do."""
         with self._transaction():
             self._database.execute("UPDATE runs SET finished = ? WHERE run = ?", (_now(), run.number))
 
-    def add(self, run: Run, record: Record) -> None:
+    def add(self, run: GradingRun, record: Record) -> None:
         """Keep a record as its student's latest; what was the latest becomes history. On disk when this returns."""
         with self._transaction():
             self._database.execute("UPDATE gradings SET latest = 0 WHERE slug = ? AND latest", (_plain(record.slug),))
@@ -136,7 +136,7 @@ class Gradebook:
             for table, row in _details(record):
                 self._insert(table, {"grading": number, **row})
 
-    def changes(self, run: Run) -> list[tuple[Record, Record]]:
+    def changes(self, run: GradingRun) -> list[tuple[Record, Record]]:
         """Of every student graded in a run who had been graded before it: the record before it, and the new one."""
         query = """
             SELECT old.record, new.record FROM gradings AS new JOIN gradings AS old ON old.grading =

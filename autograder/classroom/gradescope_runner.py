@@ -50,7 +50,7 @@ NOT_GRADED, REASON = "not_graded.json", "@REASON@"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ZipSettings:
     """What the zip's builder decided.
 
     Args:
@@ -71,7 +71,7 @@ class Settings:
         return int.from_bytes(digest, "big") % len(self.seeds)
 
     @classmethod
-    def read(cls, private: Path) -> Settings:
+    def read(cls, private: Path) -> ZipSettings:
         fields = json.loads((private / SETTINGS).read_text("utf-8"))
         return cls(**{**fields, "seeds": tuple(fields["seeds"])})
 
@@ -127,7 +127,7 @@ def main(root: Path, seconds: float) -> int:
 
     record = None
     try:
-        settings = Settings.read(root / "source" / "private")
+        settings = ZipSettings.read(root / "source" / "private")
         kind, session = start(editions.load(settings.edition))
         says = f"grading one submission may take {seconds:g} s, which were used up"
         with Budgeted(session, end - time.monotonic(), says) as budgeted:
@@ -166,7 +166,7 @@ def start(edition: Edition) -> tuple[str, Session]:
     raise UserError(f"student code cannot be isolated in this container ({'; '.join(problems)})")
 
 
-def grade(root: Path, settings: Settings, kind: str, session: Budgeted) -> Record:
+def grade(root: Path, settings: ZipSettings, kind: str, session: Budgeted) -> Record:
     """Grade the submission with the inputs that its hash chooses."""
     edition = editions.load(settings.edition)
     found = Found(student_name(root / "submission_metadata.json"), "submission", root / "submission")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from autograder.classroom.gradebook import Conditions, Gradebook, Run
+from autograder.classroom.gradebook import Conditions, Gradebook, GradingRun
 from autograder.classroom.marking import hash_of_refused
 from autograder.classroom.records import Record
 from autograder.editions import Edition
@@ -28,7 +28,7 @@ class Plan:
         gone: students of the gradebook without a submission.
     """
 
-    run: Run | None
+    run: GradingRun | None
     todo: tuple[tuple[Found, str], ...]
     unchanged: int
     gone: tuple[str, ...]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autograder.classroom import differences
-from autograder.classroom.gradebook import Run
+from autograder.classroom.gradebook import GradingRun
 from autograder.classroom.live import duration
 from autograder.classroom.plan import Plan
 from autograder.classroom.records import Record
@@ -25,7 +25,7 @@ def gone(students: Sequence[str]) -> str:
     return f"kept in the gradebook, though no longer among the submissions: {names}{more}"
 
 
-def beginning(planned: Plan, run: Run, workers: int) -> str:
+def beginning(planned: Plan, run: GradingRun, workers: int) -> str:
     """What is going to happen."""
     words = (
         f"grading {marks.count(len(planned.todo), 'submission')} with {marks.count(workers, 'worker')}, seed {run.seed}"

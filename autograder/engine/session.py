@@ -27,7 +27,7 @@ from llamalab.errors import UserError
 WORKER = trust.CODE / trust.WORKER / "main.py"
 PLAIN_COMMAND = (sys.executable, "-E", "-P", str(WORKER))
 KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "HOME", "LANG")
-ENVELOPE = protocol.Limits(total=protocol.Limits().total + protocol.Limits().header + (1 << 20))
+ENVELOPE = protocol.MessageLimits(total=protocol.MessageLimits().total + protocol.MessageLimits().header + (1 << 20))
 
 
 class Session:

@@ -1,4 +1,4 @@
-"""What a submission may hold. Folders, zips and tars pass every entry through `Contents`; nothing else judges them.
+"""What a submission may hold. Folders, zips and tars pass every entry through `Entries`; nothing else judges them.
 
 Nothing is written anywhere. Only a student's file is read, up to a limit, whatever the entry says of its size.
 """
@@ -87,7 +87,7 @@ def _compiled(pattern: str) -> re.Pattern:
     return re.compile("".join({"**/": "(?:[^/]+/)*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts))
 
 
-class Contents:
+class Entries:
     """The student's files found so far, by place, and the places of everything else."""
 
     def __init__(self, wanted: Wanted) -> None:

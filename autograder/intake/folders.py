@@ -12,7 +12,7 @@ from autograder.intake.entries import (
     FOLDER,
     HARD_LINK,
     MAX_ENTRIES,
-    Contents,
+    Entries,
     Place,
     Refused,
     is_clutter,
@@ -36,7 +36,7 @@ def opened(name: str | Path, folder: int | None = None) -> int:
     return os.open(name, FLAGS, dir_fd=folder)
 
 
-def read(folder: int, contents: Contents, place: Place = ()) -> None:
+def read(folder: int, contents: Entries, place: Place = ()) -> None:
     """Pass everything below an open folder to ``contents``, in the order of names.
 
     Raises:

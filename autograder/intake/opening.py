@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from autograder.editions import Edition
 from autograder.intake import folders, tars, zips
-from autograder.intake.entries import FILE, FOLDER, Contents, Place, Refused, Wanted, kind_of, shown
+from autograder.intake.entries import FILE, FOLDER, Entries, Place, Refused, Wanted, kind_of, shown
 from autograder.intake.exports import Found, find
 from autograder.intake.notebooks import NotANotebook
 from autograder.intake.submission import Submission, code_of
@@ -62,11 +62,11 @@ def open_submission(path: Path, edition: Edition) -> Submission:
     return Submission(edition, files, _listed(others, notes))
 
 
-def _contents(path: Path, edition: Edition) -> Contents:
+def _contents(path: Path, edition: Edition) -> Entries:
     kind = kind_of(path.lstat().st_mode)
     if kind not in (FILE, FOLDER):
         raise Refused(f"it is a {kind}, neither a folder nor a zip or tar archive")
-    contents = Contents(Wanted.of(edition))
+    contents = Entries(Wanted.of(edition))
     descriptor = folders.opened(path)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         try:
@@ -79,7 +79,7 @@ def _contents(path: Path, edition: Edition) -> Contents:
     return contents
 
 
-def _archive_within(folder: int, contents: Contents) -> Contents:
+def _archive_within(folder: int, contents: Entries) -> Entries:
     """The contents of the only archive that lies directly in a folder, or the folder's own if there is none.
 
     Raises:
@@ -91,14 +91,14 @@ def _archive_within(folder: int, contents: Contents) -> Contents:
         return contents
     if len(archives) > 1:
         raise Refused(f"it holds several archives, {_some(archives)}; hand in one")
-    inner = Contents(contents.wanted)
+    inner = Entries(contents.wanted)
     with os.fdopen(folders.opened(archives[0], folder), "rb") as file:
         _read_archive(file, inner)
     inner.others += [place for place in contents.others if place != (archives[0],)]
     return inner
 
 
-def _read_archive(file: BinaryIO, contents: Contents) -> None:
+def _read_archive(file: BinaryIO, contents: Entries) -> None:
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise Refused(f"it is a {kind_of(status.st_mode)}, neither a folder nor a zip or tar archive")
@@ -120,7 +120,7 @@ def _is_archive(folder: int, name: str) -> bool:
     return zips.recognises(start) or tars.recognises(start)
 
 
-def _chosen(contents: Contents) -> dict[str, Place]:
+def _chosen(contents: Entries) -> dict[str, Place]:
     """Where each of the student's files is taken from, by its name: the outermost one.
 
     Raises:

@@ -23,7 +23,7 @@ from autograder.intake.entries import (
     MAX_EXPANDED,
     PIPE,
     SYMBOLIC_LINK,
-    Contents,
+    Entries,
     Refused,
     refuse_bomb,
 )
@@ -59,7 +59,7 @@ def recognises(start: bytes) -> bool:
     return start.startswith(tuple(PACKINGS)) or _is_header(start)
 
 
-def read(file: BinaryIO, size: int, contents: Contents) -> None:
+def read(file: BinaryIO, size: int, contents: Entries) -> None:
     """Pass every entry of a tar of ``size`` bytes to ``contents``.
 
     Raises:
@@ -74,7 +74,7 @@ def read(file: BinaryIO, size: int, contents: Contents) -> None:
         raise Refused(MALFORMED) from error
 
 
-def _read(stream: BinaryIO, contents: Contents) -> None:
+def _read(stream: BinaryIO, contents: Entries) -> None:
     extended: dict[str, str] = {}
     allowed = MAX_EXTENSIONS
     for _ in range(MAX_HEADERS):
@@ -101,7 +101,7 @@ def _read(stream: BinaryIO, contents: Contents) -> None:
     raise Refused(MALFORMED)
 
 
-def _add(name: str, kind: bytes, body: _Body, contents: Contents) -> None:
+def _add(name: str, kind: bytes, body: _Body, contents: Entries) -> None:
     what = KINDS.get(kind, UNKNOWN)
     if what == FILE and name.endswith("/"):
         what = FOLDER

@@ -6,7 +6,7 @@ import zipfile
 from functools import partial
 from typing import BinaryIO
 
-from autograder.intake.entries import FILE, FOLDER, Contents, Refused, kind_of, refuse_bomb, shown
+from autograder.intake.entries import FILE, FOLDER, Entries, Refused, kind_of, refuse_bomb, shown
 from llamalab.submission_files import UNREADABLE
 
 STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # a first entry, or the end of an empty zip
@@ -21,7 +21,7 @@ def recognises(start: bytes) -> bool:
     return start.startswith(STARTS)
 
 
-def read(file: BinaryIO, size: int, contents: Contents) -> None:
+def read(file: BinaryIO, size: int, contents: Entries) -> None:
     """Pass every entry of a zip of ``size`` bytes to ``contents``.
 
     Raises:

@@ -6,7 +6,7 @@ A message is a dict of names to arrays and plain JSON values. On the wire it is
     header    JSON: {"values": {name: plain JSON}, "tensors": {name: {"dtype": "float32", "shape": [2, 7]}}}
     buffers   the arrays' bytes, in the header's order, little-endian and contiguous
 
-Nothing in it can name a class or run code. The reader believes no number: it checks every size against ``Limits``
+Nothing in it can name a class or run code. The reader believes no number: it checks every size by ``MessageLimits``
 before it reads or allocates. Arrays are NumPy's, so that the grading process needs no torch.
 """
 
@@ -47,7 +47,7 @@ class ProtocolError(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
+class MessageLimits:
     """What a reader accepts. Sizes in bytes."""
 
     header: int = 4 << 20  # a vocabulary of 32,000 and its merges; as objects they take thirty times as much
@@ -84,7 +84,7 @@ def encode(message: Message) -> bytes:
     return b"".join([struct.pack(">I", len(header)), header, *buffers])
 
 
-def decode(data: bytes, limits: Limits = Limits()) -> dict[str, Any]:
+def decode(data: bytes, limits: MessageLimits = MessageLimits()) -> dict[str, Any]:
     """The message that ``data`` is, whole.
 
     Raises:
@@ -105,7 +105,7 @@ def decode(data: bytes, limits: Limits = Limits()) -> dict[str, Any]:
     return message
 
 
-def read(stream: BinaryIO, limits: Limits = Limits()) -> dict[str, Any]:
+def read(stream: BinaryIO, limits: MessageLimits = MessageLimits()) -> dict[str, Any]:
     """The next message of a stream.
 
     Raises:
@@ -125,7 +125,7 @@ def read(stream: BinaryIO, limits: Limits = Limits()) -> dict[str, Any]:
 class Assembly:
     """A message that arrives in pieces from someone who may never finish it, or never stop."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: MessageLimits = MessageLimits()) -> None:
         self.data = bytearray()
         self.complete = False
         self._limits = limits
@@ -145,7 +145,7 @@ class Assembly:
             del self.data[self._wanted :]
 
 
-def _size(data: bytes, limits: Limits) -> int:
+def _size(data: bytes, limits: MessageLimits) -> int:
     """Bytes of the message that begins with ``data``: up to the end of its header, or in all once that is here."""
     length = _header_length(bytes(data[:4]), limits)
     if len(data) < 4 + length:
@@ -154,7 +154,7 @@ def _size(data: bytes, limits: Limits) -> int:
     return 4 + length + sum(size for *_, size in _layout(header["tensors"], limits))
 
 
-def _parse(take: Callable[[int], bytes], limits: Limits) -> dict[str, Any]:
+def _parse(take: Callable[[int], bytes], limits: MessageLimits) -> dict[str, Any]:
     header = _header(take(_header_length(take(4), limits)))
     values, layout = header["values"], _layout(header["tensors"], limits)
     if any(len(name) > limits.name for name in values):
@@ -173,7 +173,7 @@ def _array(data: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
         raise ProtocolError(f"shape {list(shape)}: {error}") from error
 
 
-def _header_length(prefix: bytes, limits: Limits) -> int:
+def _header_length(prefix: bytes, limits: MessageLimits) -> int:
     (length,) = struct.unpack(">I", prefix)
     if length > limits.header:
         raise ProtocolError(f"a header of {length} bytes; at most {limits.header} are accepted")
@@ -193,7 +193,7 @@ def _header(data: bytes) -> dict[str, dict]:
     return header
 
 
-def _layout(tensors: dict[str, Any], limits: Limits) -> list[tuple[str, np.dtype, tuple[int, ...], int]]:
+def _layout(tensors: dict[str, Any], limits: MessageLimits) -> list[tuple[str, np.dtype, tuple[int, ...], int]]:
     """(name, dtype, shape, bytes) of every array, each checked, and their sum too."""
     if len(tensors) > limits.tensors:
         raise ProtocolError(f"{len(tensors)} tensors; at most {limits.tensors} are accepted")

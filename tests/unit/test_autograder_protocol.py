@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autograder.worker import protocol
-from autograder.worker.protocol import Limits, ProtocolError
+from autograder.worker.protocol import MessageLimits, ProtocolError
 
 
 def frame(header: object, body: bytes = b"") -> bytes:
@@ -96,7 +96,7 @@ def test_too_many_tensors_are_refused():
 def test_sizes_are_refused_before_anything_is_read():
     class Greedy(io.BytesIO):
         def read(self, count=-1):
-            assert count <= Limits().header
+            assert count <= MessageLimits().header
             return super().read(count)
 
     with pytest.raises(ProtocolError, match="bytes of tensors"):

@@ -16,7 +16,7 @@ import pytest
 
 from autograder import editions, trust
 from autograder.classroom import gradescope
-from autograder.classroom.gradescope_runner import Settings
+from autograder.classroom.gradescope_runner import ZipSettings
 from llamalab.errors import UserError
 
 EDITION = editions.load("mmia")
@@ -51,9 +51,9 @@ def files(made) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def settings(files) -> Settings:
+def settings(files) -> ZipSettings:
     fields = json.loads(files["private/settings.json"])
-    return Settings(**{**fields, "seeds": tuple(fields["seeds"])})
+    return ZipSettings(**{**fields, "seeds": tuple(fields["seeds"])})
 
 
 # --- what is in the zip ------------------------------------------------------------------------------------------
@@ -195,5 +195,5 @@ def test_a_submission_always_gets_the_same_inputs_and_nobody_can_tell_which(sett
     chosen = [settings.chosen(digest) for digest in hashes]
     assert chosen == [settings.chosen(digest) for digest in hashes]
     assert min(Counter(chosen).values()) > 20 and len(Counter(chosen)) == gradescope.SETS
-    other = Settings(settings.edition, settings.grader, "another salt", settings.seeds)
+    other = ZipSettings(settings.edition, settings.grader, "another salt", settings.seeds)
     assert chosen != [other.chosen(digest) for digest in hashes]

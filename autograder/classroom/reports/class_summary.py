@@ -27,7 +27,7 @@ class Student:
 
 
 @dataclass(frozen=True)
-class Mistake:
+class CommonMistake:
     """A known mistake and everyone who has it."""
 
     component: str
@@ -113,7 +113,7 @@ class ClassSummary:
     median: float
     full: int
     bars: tuple[Bar, ...]
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[CommonMistake, ...]
     hardest: tuple[TestSummary, ...]
     components: tuple[ComponentSummary, ...]
     refused: tuple[Note, ...]
@@ -180,7 +180,7 @@ def _bars(marks: Sequence[float], points: float) -> list[Bar]:
     return [Bar(points * i / BINS, points * (i + 1) / BINS, counts[i]) for i in range(BINS)]
 
 
-def _mistakes(graded: _Class) -> list[Mistake]:
+def _mistakes(graded: _Class) -> list[CommonMistake]:
     """The most common first; as common ones in the order of the components, then by name."""
     found: dict[tuple[str, str], list[tuple[Student, ComponentResult]]] = {}
     for name, rows in graded.rows.items():
@@ -189,7 +189,7 @@ def _mistakes(graded: _Class) -> list[Mistake]:
     mistakes = []
     for (name, _), pairs in found.items():
         match = pairs[0][1].match
-        mistakes.append(Mistake(name, match.says, match.advice, tuple(who for who, _ in pairs)))
+        mistakes.append(CommonMistake(name, match.says, match.advice, tuple(who for who, _ in pairs)))
     return sorted(mistakes, key=lambda mistake: -len(mistake.students))
 
 

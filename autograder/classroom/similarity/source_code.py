@@ -48,7 +48,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class SourceText:
     """One file.
 
     Args:
@@ -72,13 +72,13 @@ class Code:
         line: for every token, the number of its line; the lines of all files are counted on.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[SourceText, ...]
     runs: np.ndarray
     file: np.ndarray
     line: np.ndarray
 
     @classmethod
-    def of(cls, sources: Sequence[Source]) -> Code:
+    def of(cls, sources: Sequence[SourceText]) -> Code:
         lines, before = [], 0
         for source in sources:
             ends = np.array([match.end() for match in re.finditer("\n", source.text)], dtype=np.int64)
@@ -125,7 +125,7 @@ class Reader:
             raise Unreadable("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
         return Code.of(sources), left_out
 
-    def _source(self, name: str, data: bytes) -> Source:
+    def _source(self, name: str, data: bytes) -> SourceText:
         text = decoded(data)
         found = list(islice(tokens(text), MOST_TOKENS + 1))
         if len(found) > MOST_TOKENS:
@@ -137,7 +137,7 @@ class Reader:
         for at in _starts_outside(covered(handed_out)):
             numbers[at] = self._numbers.setdefault(runs[at], len(self._numbers))
         spans = np.array([span for _, *span in found], dtype=np.int64).reshape(-1, 2)
-        return Source(name, text, spans, numbers)
+        return SourceText(name, text, spans, numbers)
 
     def _runs(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         numbers = [self._words.setdefault(word, len(self._words)) for word in words]

@@ -41,7 +41,7 @@ class Mixing(nn.Module):
         return mixed if self.offset is None else mixed + self.offset
 
 
-class Position(nn.Module):
+class Positionwise(nn.Module):
     """Stands for the feed-forward network: ``tanh(x W)`` at every position by itself."""
 
     def __init__(self, weight: torch.Tensor) -> None:
@@ -74,7 +74,7 @@ def parts(inputs: dict[str, Any], read: list[torch.Tensor]) -> dict[str, nn.Modu
     """
     return {
         "attention": Mixing(inputs["attention"], inputs.get("attended")),
-        "feed_forward": Recorded(Position(inputs["feed_forward"]), read),
+        "feed_forward": Recorded(Positionwise(inputs["feed_forward"]), read),
         "attention_norm": Recorded(_norm(inputs["attention_norm"]), read),
         "ffn_norm": Recorded(_norm(inputs["ffn_norm"]), read),
     }

@@ -47,8 +47,9 @@ CLUTTER = {
     "Icon\r",
 }
 
-# The handout's own files, of which some are called like a student's; whoever hands in the whole handout has them.
-ADAPTERS = ("autograder", "adapters")
+# Where a handout, today's or an old one, has the course's own files, of which some may be called like a student's:
+# whoever hands in the whole handout has them.
+HANDED_OUT = re.compile(r"(.*/)?(autograder/adapters|tests/graders|courses/[^/]+/components/.+)")
 
 Place = tuple[str, ...]  # ("hw", "llama.py"): the folders and the name
 
@@ -77,7 +78,7 @@ class Wanted:
         for start in range(len(place)):
             name = "/".join(place[start:])
             if name in self.names or any(pattern.fullmatch(name) for pattern in self.patterns):
-                return name
+                return None if HANDED_OUT.fullmatch("/".join(place[:start])) else name
         return None
 
 
@@ -120,7 +121,7 @@ class Entries:
             raise Refused(f"{shown(name)} is there twice; hand in one file of each name")
         self._seen.add(place)
         student_name = self.wanted.name_of(place)
-        if student_name and place[-3:-1] != ADAPTERS:
+        if student_name:
             self.files[place] = self._content(name, read, largest(student_name))
         else:
             self.others.append(place)

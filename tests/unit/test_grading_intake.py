@@ -149,9 +149,18 @@ def test_versions_of_several_folders_are_never_mixed(submit):
     assert "'llama.py' and 'old/llama.py'" in said
 
 
-def test_the_handouts_own_files_are_not_taken_for_a_students(submit):
-    found = open_submission(submit({"hw/llama.py": LLAMA, "hw/autograder/adapters/rope.py": b"the grader's"}), EDITION)
-    assert found.files == {"llama.py": LLAMA}
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "autograder/adapters",
+        "tests/graders",
+        "courses/mini_llama/components/rope",
+        "courses/mini_llama/components/_shared/adapters",
+    ],
+)
+def test_the_handouts_own_files_are_not_taken_for_a_students(submit, folder):
+    found = open_submission(submit({"hw/llama.py": LLAMA, f"hw/{folder}/rope.py": b"the grader's"}), EDITION)
+    assert found.files == {"llama.py": LLAMA} and found.ignored == (f"hw/{folder}/rope.py",)
 
 
 @every_container

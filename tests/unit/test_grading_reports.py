@@ -187,7 +187,7 @@ def test_the_gradebook_has_a_row_a_student_and_a_column_a_component():
         ("graded", "20", "10", "10"),
         ("graded", "5", "0", "5"),
     ]
-    assert rows[1]["mistakes"] == "adamw: no_eps; rope: negative_angle" and rows[0]["out_of"] == "20"
+    assert rows[1]["misconceptions"] == "adamw: no_eps; rope: negative_angle" and rows[0]["out_of"] == "20"
 
 
 def test_who_has_no_marks_has_empty_cells_rather_than_zeros():

@@ -25,7 +25,7 @@ def table(records: Sequence[Record]) -> str:
     components = list(dict.fromkeys(row.name for row in rows))
     output = io.StringIO()
     writer = csv.writer(output, quoting=csv.QUOTE_NONNUMERIC)
-    header = ["student", "id", "status", "total", "out_of", *components, "mistakes", "problem", "isolation"]
+    header = ["student", "id", "status", "total", "out_of", *components, "misconceptions", "problem", "isolation"]
     writer.writerow(header)
     writer.writerows(_row(record, components) for record in records)
     return output.getvalue()

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from autograder import editions
 from autograder.classroom import inputs, live, marking, plan, report, summary
-from autograder.classroom.crew import Crew, Done, Started
+from autograder.classroom.crew import Crew, Done
 from autograder.classroom.gradebook import FILE, Gradebook, GradingRun
-from autograder.classroom.marking import Engine
+from autograder.classroom.marking import Engine, Opened
 from autograder.classroom.plan import Plan
 from autograder.classroom.records import Record
 from autograder.editions import Edition
@@ -105,8 +105,8 @@ class Batch:
             how = Engine(self.edition, tests, references_of, run.seed, run.conditions)
             with live.view(len(planned.todo)) as view:
                 for event in crew.grade(how, planned.todo):
-                    if isinstance(event, Started):
-                        view.started(event.found.slug, event.found.student)
+                    if isinstance(event, Opened):
+                        view.started(event.slug, event.student)
                     elif isinstance(event, Done):
                         self._keep(run, event)
                         graded.append(event.record)

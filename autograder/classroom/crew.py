@@ -9,22 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autograder.classroom.marking import Engine
+from autograder.classroom.marking import Engine, Opened
 from autograder.classroom.records import Record
 from autograder.engine.claims import Answer, Fault
 from autograder.engine.session import Session
-from autograder.intake.opening import Found
 from llamalab import text
 from llamalab.errors import UserError
 
 REFRESH = 0.5  # seconds between two looks at the screen
 PATIENCE = 5.0  # seconds that a thread has to end once its session is closed
 LONGEST = 300  # characters of an error's text
-
-
-@dataclass(frozen=True)
-class Started:
-    found: Found
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ class Crew:
         self._sessions: list[Session] = []
         self._threads: list[threading.Thread] = []
         self._stop = threading.Event()
-        self._events: queue.SimpleQueue[Started | Done | ThreadEnded] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Opened | Done | ThreadEnded] = queue.SimpleQueue()
         try:
             for _ in range(count):
                 self._sessions.append(start())
@@ -98,13 +92,13 @@ class Crew:
         for session in self._sessions:  # a thread may have started its worker again meanwhile
             session.close()
 
-    def grade(self, engine: Engine, todo: Sequence[tuple[Found, str]]) -> Iterator[Started | Done | None]:
-        """Grade the submissions, each given with its hash; yields what happens, and None every now and then.
+    def grade(self, engine: Engine, todo: Sequence[Opened]) -> Iterator[Opened | Done | None]:
+        """Grade the submissions; yields each that is begun, what is done, and None every now and then.
 
         Raises:
             UserError: a worker does not start.
         """
-        waiting: queue.SimpleQueue[tuple[Found, str]] = queue.SimpleQueue()
+        waiting: queue.SimpleQueue[Opened] = queue.SimpleQueue()
         for each in todo:
             waiting.put(each)
         for index in range(len(self._sessions)):
@@ -124,38 +118,37 @@ class Crew:
             else:
                 yield event
 
-    def _work(self, index: int, engine: Engine, waiting: queue.SimpleQueue[tuple[Found, str]]) -> None:
+    def _work(self, index: int, engine: Engine, waiting: queue.SimpleQueue[Opened]) -> None:
         """What one thread does."""
         error = None
         try:
             while not self._stop.is_set():
-                found, digest = waiting.get_nowait()
-                self._events.put(Started(found))
-                self._events.put(self._grade_one(index, engine, found, digest))
+                opened = waiting.get_nowait()
+                self._events.put(opened)
+                self._events.put(self._grade_one(index, engine, opened))
         except (queue.Empty, Stopped):
             pass
         except BaseException as problem:  # it is raised in the main thread
             error = problem
         self._events.put(ThreadEnded(error))
 
-    def _grade_one(self, index: int, engine: Engine, found: Found, digest: str) -> Done:
+    def _grade_one(self, index: int, engine: Engine, opened: Opened) -> Done:
         """Grade a submission. Whatever goes wrong with it stays its own, except a worker that does not start."""
         try:
             try:
-                return Done(engine.grade(found, Watched(self._sessions[index], self._stop)))
+                return Done(engine.grade(opened, Watched(self._sessions[index], self._stop)))
             except Stopped:
                 raise
-            except (
-                UserError
-            ):  # a worker that died; with a new one it is not this submission that keeps it from starting
+            except UserError:  # a worker died; if a new one does not start either, it is not for this submission
                 self._replace(index)
-                return Done(engine.grade(found, Watched(self._sessions[index], self._stop)))
+                return Done(engine.grade(opened, Watched(self._sessions[index], self._stop)))
         except UserError:
             raise
         except Exception as error:
             self._replace(index)
-            problem = f"grading went wrong on this side, not in the submission ({_words(error)})"
-            return Done(engine.failed(found, digest, problem), text.plain(traceback.format_exc()))
+            words = text.line(f"{type(error).__name__}: {error}", LONGEST)
+            problem = f"grading went wrong on this side, not in the submission ({words})"
+            return Done(engine.failed(opened, problem), text.plain(traceback.format_exc()))
 
     def _replace(self, index: int) -> None:
         """A new session for a thread: nobody knows what state the old one is in."""
@@ -163,7 +156,3 @@ class Crew:
         if self._stop.is_set():
             raise Stopped("stopped")
         self._sessions[index] = self._start()
-
-
-def _words(error: Exception) -> str:
-    return text.line(f"{type(error).__name__}: {error}", LONGEST)

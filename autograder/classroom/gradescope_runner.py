@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from autograder import editions
-from autograder.classroom import isolation, plan
+from autograder.classroom import isolation
 from autograder.classroom.gradebook import Conditions
-from autograder.classroom.marking import Engine
+from autograder.classroom.marking import Engine, opened
 from autograder.classroom.records import Record
 from autograder.classroom.reports import gradescope_results
 from autograder.editions import Edition
@@ -170,7 +170,8 @@ def grade(root: Path, settings: ZipSettings, kind: str, session: Budgeted) -> Re
     """Grade the submission with the inputs that its hash chooses."""
     edition = editions.load(settings.edition)
     found = Found(student_name(root / "submission_metadata.json"), "submission", root / "submission")
-    number = settings.chosen(plan.hash_of(found.path, edition))
+    submission = opened(found, edition)
+    number = settings.chosen(submission.sha256)
     folder = root / "source" / "private" / REFERENCES / str(number)
 
     @functools.cache
@@ -179,7 +180,7 @@ def grade(root: Path, settings: ZipSettings, kind: str, session: Budgeted) -> Re
 
     tests = graders.collect(edition)
     conditions = Conditions(settings.grader, kind, LIMITS.seconds, LIMITS.memory >> 20)
-    return Engine(edition, tests, references_of, settings.seeds[number], conditions).grade(found, session)
+    return Engine(edition, tests, references_of, settings.seeds[number], conditions).grade(submission, session)
 
 
 def student_name(metadata: Path) -> str:

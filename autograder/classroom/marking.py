@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from autograder import editions
 from autograder.classroom import grader_hash, isolation
@@ -35,6 +36,31 @@ CALLS = 6  # a submission may take as long as so many calls that use up their ti
 LARGEST_HASHED = 256 << 20  # bytes of a refused file that are worth reading
 
 
+@dataclass(frozen=True, kw_only=True)
+class Opened(Found):
+    """What a student handed in, read once: what is graded is what was looked at.
+
+    Args:
+        content: the submission, or what kept it from being opened.
+        sha256: of it, as its record has it.
+    """
+
+    content: Submission | Exception
+    sha256: str
+
+
+def opened(found: Found, edition: Edition) -> Opened:
+    """Read what a student handed in. Whatever is wrong with it is kept for its grading: no submission stops a class."""
+    try:
+        content: Submission | Exception = opening.open_submission(found.path, edition)
+        digest = content.sha256
+    except Refused as refusal:
+        content, digest = refusal, hash_of_refused(found.path, refusal)
+    except Exception as error:
+        content, digest = error, hashlib.sha256(repr(error).encode("utf-8", "replace")).hexdigest()
+    return Opened(**vars(found), content=content, sha256=digest)
+
+
 @dataclass(frozen=True)
 class Engine:
     """How every submission of one run is graded.
@@ -51,28 +77,32 @@ class Engine:
     seed: int
     conditions: Conditions
 
-    def grade(self, found: Found, session: Session) -> Record:
-        """Open a submission and run every test on it. One that cannot be opened safely is ``refused``.
+    def grade(self, opened: Opened, session: Session) -> Record:
+        """Run every test on a submission. One that could not be opened safely is ``refused``.
 
         Raises:
             UserError: the worker does not start.
+            Exception: what else kept the submission from being opened.
         """
         started, clock = _now(), time.monotonic()
-        record = self._graded(found, session)
+        record = self._graded(opened, session)
         return replace(record, times={"started": started, "seconds": round(time.monotonic() - clock, 3)})
 
-    def failed(self, found: Found, submission: str, problem: str) -> Record:
+    def failed(self, opened: Opened, problem: str) -> Record:
         """The record of a submission whose grading went wrong on this side."""
-        return self._record(found, "failed", submission, problem)
+        return self._record(opened, "failed", problem=problem)
 
-    def _graded(self, found: Found, session: Session) -> Record:
-        try:
-            submission = opening.open_submission(found.path, self.edition)
-        except Refused as refusal:
-            return self._record(found, "refused", hash_of_refused(found.path, refusal), refusal.reason)
+    def _graded(self, opened: Opened, session: Session) -> Record:
+        submission = opened.content
+        if isinstance(submission, Refused):
+            return self._record(opened, "refused", problem=submission.reason)
+        if isinstance(submission, Exception):
+            raise submission
         results = graders.grade(self.edition, self.tests, submission, session, self.references_of)
         results = self._with_mistakes(results, submission, session)
-        return self._record(found, "graded", submission.sha256, "", submission, results)
+        files = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(submission.files.items())}
+        ignored = (*opened.older, *submission.ignored)
+        return self._record(opened, "graded", files=files, ignored=ignored, results=results)
 
     def _with_mistakes(self, results: Results, submission: Submission, session: Session) -> Results:
         """Fresh inputs have no fingerprints: a mistake is recognised by what it answers to the stored ones.
@@ -90,32 +120,22 @@ class Engine:
             rows.append(row)
         return replace(results, components=tuple(rows))
 
-    def _record(
-        self,
-        found: Found,
-        status: str,
-        submission: str,
-        problem: str,
-        opened: Submission | None = None,
-        results: Results | None = None,
-    ) -> Record:
-        files = opened.files if opened else {}
+    def _record(self, opened: Opened, status: str, **more: Any) -> Record:
+        """A record; without ``more`` that of a submission that was not graded."""
+        without = {"files": {}, "ignored": opened.older, "results": not_run(self.edition, self.tests)}
         return Record(
-            student=found.student,
-            slug=found.slug,
+            student=opened.student,
+            slug=opened.slug,
             edition=self.edition.name,
             status=status,
-            source=text.line(found.path.name),
-            submission=submission,
-            files={name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
-            ignored=(*found.older, *(opened.ignored if opened else ())),
+            source=text.line(opened.path.name),
+            submission=opened.sha256,
             grader=self.conditions.grader,
             seed=self.seed,
             isolation=self.conditions.isolation,
-            results=results or not_run(self.edition, self.tests),
-            problem=problem,
             environment=environment(self.conditions),
             times={"started": _now(), "seconds": 0.0},
+            **{**without, **more},
         )
 
 

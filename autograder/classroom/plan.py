@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tqdm import tqdm
 
 from autograder.classroom.gradebook import Conditions, Gradebook, GradingRun
-from autograder.classroom.marking import hash_of_refused
+from autograder.classroom.marking import Opened, opened
 from autograder.classroom.records import Record
 from autograder.editions import Edition
-from autograder.intake import opening
-from autograder.intake.opening import Found, Refused
+from autograder.intake.opening import Found
 
 
 @dataclass(frozen=True)
@@ -23,13 +20,13 @@ class Plan:
 
     Args:
         run: the run that goes on, if the last one was cut off and the same is asked for; None for a new one.
-        todo: the submissions to grade, each with its hash.
+        todo: the submissions to grade, as they were when they were compared.
         unchanged: how many keep their result.
         gone: students of the gradebook without a submission.
     """
 
     run: GradingRun | None
-    todo: tuple[tuple[Found, str], ...]
+    todo: tuple[Opened, ...]
     unchanged: int
     gone: tuple[str, ...]
 
@@ -48,23 +45,13 @@ def make(
     known = {record.slug: (record, number) for record, number in book.records_with_runs()}
     todo = []
     for each in tqdm(found, desc="looking at submissions", unit="", delay=2, leave=False, disable=None):
-        digest = hash_of(each.path, edition)
+        submission = opened(each, edition)
         record, number = known.get(each.slug, (None, 0))
-        same = record is not None and _is_current(record, digest, conditions, seed)
+        same = record is not None and _is_current(record, submission.sha256, conditions, seed)
         if not same or (regrade and (run is None or number != run.number)):
-            todo.append((each, digest))
+            todo.append(submission)
     gone = [record.student for slug, (record, _) in known.items() if slug not in {each.slug for each in found}]
     return Plan(run, tuple(todo), len(found) - len(todo), tuple(gone))
-
-
-def hash_of(path: Path, edition: Edition) -> str:
-    """A submission's hash, as its record will have it."""
-    try:
-        return opening.open_submission(path, edition).sha256
-    except Refused as refusal:
-        return hash_of_refused(path, refusal)
-    except Exception as error:  # no submission stops a class; grading it will say what is wrong
-        return hashlib.sha256(repr(error).encode("utf-8", "replace")).hexdigest()
 
 
 def _is_current(record: Record, digest: str, conditions: Conditions, seed: int | None) -> bool:

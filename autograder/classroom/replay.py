@@ -93,7 +93,7 @@ def _again(old: Record, submission: Path, kind: str, edition_name: str) -> Recor
     with marking.start(edition, now) as session:
         tests = graders.collect(edition)
         how = Engine(edition, tests, inputs.fresh(edition, old.seed), old.seed, now)
-        return replace(how.grade(found, session), source=old.source)
+        return replace(how.grade(marking.opened(found, edition), session), source=old.source)
 
 
 def _check(record: Record) -> None:

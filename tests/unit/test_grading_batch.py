@@ -24,11 +24,11 @@ from autograder import editions, trust
 from autograder.classroom import batch, inputs, isolation, live, marking, replay
 from autograder.classroom.crew import Crew
 from autograder.classroom.gradebook import Gradebook
+from autograder.classroom.marking import Opened
 from autograder.engine import graders, references
 from autograder.engine.claims import Answer, Fault, Limits
 from autograder.engine.session import Session
 from autograder.intake import opening
-from autograder.intake.opening import Found
 from autograder.intake.submission import Submission
 from llamalab.errors import UserError
 from tests.small_course import ROPE, a_course
@@ -194,21 +194,20 @@ def _impossible(known: references.References) -> references.References:
     return replace(known, expected=wrong, questions={}, fingerprints=())
 
 
-def test_a_submission_that_is_open_is_not_read_again(folder, monkeypatch):
+def test_a_submission_is_read_once(folder, monkeypatch):
     opened, seen = opening.open_submission, []
 
     def then_gone(path, edition):
-        """Open a submission to look whether it changed, then to grade it, after which it is not there any more."""
+        """Open a submission to look whether it changed, after which it is not there any more."""
         found = opened(path, edition)
         seen.append(path)
-        if len(seen) == 2:
-            shutil.rmtree(path)
+        shutil.rmtree(path)
         return found
 
     monkeypatch.setattr(opening, "open_submission", then_gone)
     Path("submissions/ada/rope.py").write_text(f"{RIGHT}# not graded before\n")
     assert grade() == 0
-    assert len(seen) == 2 and records()["ada"].results.earned == 12
+    assert len(seen) == 1 and records()["ada"].results.earned == 12
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------------------
@@ -382,7 +381,11 @@ def test_leaving_a_crew_ends_its_threads_between_two_calls(worker):
                 session.calls(None, "rope", [{}])
 
     with Crew(lambda: Counting(worker), 1) as crew:
-        next(crew.grade(Endless(None, {}, None, 1, None), [(Found("Ada", "ada", Path("ada")), "0")]))
+        next(
+            crew.grade(
+                Endless(None, {}, None, 1, None), [Opened("Ada", "ada", Path("ada"), content=OSError(), sha256="")]
+            )
+        )
         before = threading.active_count()
         while not calls:
             time.sleep(0.001)

@@ -10,9 +10,11 @@ import pytest
 from autograder import editions, trust
 from autograder.classroom import grader_hash, plan, summary
 from autograder.classroom.gradebook import Gradebook
+from autograder.classroom.marking import opened
 from autograder.classroom.records import Record
 from autograder.editions import Edition
 from autograder.intake import opening
+from autograder.intake.opening import Found
 from tests.unit.test_grading_gradebook import CONDITIONS, made
 
 
@@ -30,6 +32,10 @@ def hand_in(student: str, text: str = "import torch\n") -> None:
     Path("submissions", student, "rope.py").write_text(text)
 
 
+def hash_of_hers(edition: Edition) -> str:
+    return opened(Found("Ada", "ada", Path("submissions/ada")), edition).sha256
+
+
 @pytest.fixture
 def book(tmp_path):
     with Gradebook.of_edition(tmp_path / "gradebook.sqlite", "small") as book:
@@ -43,14 +49,14 @@ def planned(book, edition):
     def planned(*more: Record, finished: bool = True, regrade_before: bool = False, **asked) -> tuple[list[str], bool]:
         found = opening.find(Path("submissions"))
         run = book.begin(CONDITIONS, 7, regrade_before)
-        for record in more or (made(submission=plan.hash_of(Path("submissions/ada"), edition)),):
+        for record in more or (made(submission=hash_of_hers(edition)),):
             book.add(run, record)
         if finished:
             book.finish(run)
         wanted = {"conditions": CONDITIONS, "seed": None, "regrade": False, **asked}
         made_plan = plan.make(found, book, edition, **wanted)
         assert len(made_plan.todo) + made_plan.unchanged == len(found)
-        return [each.slug for each, _ in made_plan.todo], made_plan.run is not None
+        return [each.slug for each in made_plan.todo], made_plan.run is not None
 
     return planned
 
@@ -76,8 +82,7 @@ def test_another_seed_counts_only_where_one_is_asked_for(planned):
 
 
 def test_what_failed_on_this_side_is_tried_again(planned, edition):
-    digest = plan.hash_of(Path("submissions/ada"), edition)
-    assert planned(made(submission=digest, status="failed")) == (["ada"], False)
+    assert planned(made(submission=hash_of_hers(edition), status="failed")) == (["ada"], False)
 
 
 def test_students_without_a_submission_are_named(planned, book, edition):

@@ -21,18 +21,43 @@ from collections.abc import Callable, Sequence
 from llamalab import text
 from llamalab.errors import Interrupted, Misuse, UserError
 
+Action = Callable[[argparse.Namespace], int | None]
 INTERRUPTED, CLOSED_PIPE = 130, 141  # as a shell tells of a command that SIGINT or SIGPIPE ended
 
 
 def parser(prog: str, about: str, examples: str = "") -> argparse.ArgumentParser:
-    """A parser whose help ends with examples, as they stand.
+    """A parser whose help ends with examples, as they stand, and says the default of each option that has one.
 
     Args:
         prog: what users type, such as ``python -m llamalab.assets`` or ``llamalab assets``.
     """
-    return argparse.ArgumentParser(
-        prog=prog, description=about, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return argparse.ArgumentParser(prog=prog, description=about, epilog=examples, formatter_class=_Help)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = (
+            not action.help
+            or "default" in action.help
+            or any(action.default is no for no in (None, False, argparse.SUPPRESS))
+        )
+        return action.help if silent else f"{action.help} (default: %(default)s)"
+
+
+def sub_commands(parser: argparse.ArgumentParser) -> Callable[[str, Action, str], argparse.ArgumentParser]:
+    """Give a parser sub-commands, of which one is required.
+
+    Returns:
+        what adds one: its name, its ``run`` and a sentence about it; the new parser's help has the same examples.
+    """
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+
+    def add(name: str, run: Action, about: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=about, description=about, epilog=parser.epilog, formatter_class=_Help)
+        sub.set_defaults(run=run)
+        return sub
+
+    return add
 
 
 def between(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], float]:

@@ -6,7 +6,7 @@ import inspect
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,6 +34,16 @@ class Timing:
     first_token_s: float = 0.0
     decode_s: float = 0.0
     steps: int = 0
+    last: float = field(default_factory=time.perf_counter)  # when the last token came, or the clock was started
+
+    def tick(self) -> None:
+        """Count one more token, which has just come."""
+        passed = time.perf_counter() - self.last
+        if self.steps:
+            self.decode_s += passed
+        else:
+            self.first_token_s = passed
+        self.steps, self.last = self.steps + 1, self.last + passed
 
     def summary(self) -> str:
         """One line for a person.
@@ -109,11 +119,12 @@ def complete(
     if on_text is not None:
         on_text(tokenizer.decode(rows[0]))
 
-    clock = _Clock(timing or Timing())
+    timing = timing or Timing()
+    timing.last = time.perf_counter()
     stop = stop_ids(tokenizer)
 
     def on_token(ids: torch.Tensor) -> None:
-        clock.tick()
+        timing.tick()
         if stream is not None and ids.item() not in stop:
             on_text(stream.feed(ids.item()))
 
@@ -162,20 +173,3 @@ def _generate(llama, tokenizer, rows, max_new_tokens, seed, on_token, sampling) 
         for token in outputs[0]:
             on_token(torch.tensor([[token]]))
     return outputs
-
-
-class _Clock:
-    """Splits the time of a generation into the first token and the rest."""
-
-    def __init__(self, timing: Timing) -> None:
-        self.timing = timing
-        self.last = time.perf_counter()
-
-    def tick(self) -> None:
-        now = time.perf_counter()
-        if self.timing.steps == 0:
-            self.timing.first_token_s = now - self.last
-        else:
-            self.timing.decode_s += now - self.last
-        self.timing.steps += 1
-        self.last = now

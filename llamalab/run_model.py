@@ -15,6 +15,8 @@ VICTOR = (
     "succeeds in animating a creature assembled from"
 )
 
+MANY = 1_000_000
+
 Add = Callable[..., argparse.Action]
 
 
@@ -27,7 +29,7 @@ def main(argv: Sequence[str] | None, parser: argparse.ArgumentParser) -> int:
 def parser(prog: str, examples: str) -> argparse.ArgumentParser:
     """The options of all four commands, ``--option`` among them. Names and defaults are those of the courses."""
     parser = command.parser(prog, "Run the Llama in llama.py.", examples)
-    parser.add_argument("--option", choices=COMMANDS, default="generate", help="what to do (default: %(default)s)")
+    parser.add_argument("--option", choices=GROUPS, default="generate", help="what to do")
     _add_common(parser.add_argument)
     _add_generate(parser.add_argument_group("generate").add_argument)
     _add_data(parser.add_argument_group("prompt, finetune and lora").add_argument)
@@ -48,7 +50,7 @@ def verb(prog: str, name: str, about: str, examples: str) -> argparse.ArgumentPa
 
 def _add_common(add: Add) -> None:
     add("--pretrained-model-path", metavar="PATH", help="checkpoint to use (default: the first that has been fetched)")
-    add("--seed", type=int, default=1337, help="of everything random (default: %(default)s)")
+    add("--seed", type=int, default=1337, help="of everything random")
     add("--use_gpu", action="store_true", help="run on the GPU; an error if there is none")
     add(
         "--dtype",
@@ -61,13 +63,7 @@ def _add_common(add: Add) -> None:
 
 def _add_generate(add: Add) -> None:
     add("--prompt", default=VICTOR, help="text to continue (default: a sentence about Victor Frankenstein)")
-    add(
-        "--max_new_tokens",
-        type=between(int, 0, 1_000_000),
-        default=75,
-        metavar="N",
-        help="at most this many tokens (default: %(default)s)",
-    )
+    add("--max_new_tokens", type=between(int, 0, MANY), default=75, metavar="N", help="at most this many tokens")
     add(
         "--temperature",
         type=between(float, 0, 100),
@@ -76,7 +72,7 @@ def _add_generate(add: Add) -> None:
         "(default: two continuations, at 0 and at 1, also written to the two files)",
     )
     add("--epsilon", type=between(float, 0, 0.999), metavar="P", help="drop tokens less likely than P")
-    add("--top_k", type=between(int, 1, 1_000_000), metavar="K", help="keep the K most likely tokens")
+    add("--top_k", type=between(int, 1, MANY), metavar="K", help="keep the K most likely tokens")
     add("--top_p", type=between(float, 1e-9, 1), metavar="P", help="keep the most likely tokens that together reach P")
     add("--stream", action=argparse.BooleanOptionalAction, help="show text as it comes (default: on a terminal)")
     add("--generated_sentence_low_temp_out", default="generated-sentence-temp-0.txt", metavar="FILE")
@@ -84,30 +80,16 @@ def _add_generate(add: Add) -> None:
 
 
 def _add_data(add: Add) -> None:
-    add("--train", default=places.default("data/cfimdb-train.txt"), metavar="FILE", help="default: %(default)s")
-    add("--dev", default=places.default("data/cfimdb-dev.txt"), metavar="FILE", help="default: %(default)s")
-    add("--test", default=places.default("data/cfimdb-test.txt"), metavar="FILE", help="default: %(default)s")
+    for name in ("train", "dev", "test"):
+        add(f"--{name}", default=places.default(f"data/cfimdb-{name}.txt"), metavar="FILE", help="labelled sentences")
     names = places.default("data/cfimdb-label-mapping.json")
-    add("--label-names", default=names, metavar="FILE", help="default: %(default)s")
-    add(
-        "--dev_out",
-        metavar="FILE",
-        help="predictions on dev (default: by data and option, such as cfimdb-dev-prompting-output.txt)",
-    )
+    add("--label-names", default=names, metavar="FILE", help="what the labels are called")
+    where = "predictions on dev (default: by data and option, such as cfimdb-dev-prompting-output.txt)"
+    add("--dev_out", metavar="FILE", help=where)
     add("--test_out", metavar="FILE", help="predictions on test (default: likewise)")
-    add(
-        "--max_sentence_len",
-        type=between(int, 1, 1_000_000),
-        metavar="N",
-        help="crop to N tokens (default: the model's window)",
-    )
-    add(
-        "--batch_size",
-        type=between(int, 1, 100_000),
-        default=8,
-        metavar="N",
-        help="sentences at a time (default: %(default)s)",
-    )
+    window = "crop to N tokens (default: the model's window)"
+    add("--max_sentence_len", type=between(int, 1, MANY), metavar="N", help=window)
+    add("--batch_size", type=between(int, 1, MANY), default=8, metavar="N", help="sentences at a time")
     add("--report", metavar="DIR", help="also write figures as JSON and plots as PNG into this folder")
 
 
@@ -117,50 +99,24 @@ def _add_prompt(add: Add) -> None:
         choices=("course", "full"),
         default="course",
         help="course: a label's tokens, all at the last position; full: the log-probability of the label's whole name "
-        "after the prompt (default: %(default)s)",
+        "after the prompt",
     )
     add("--calibrate", action="store_true", help="subtract what the model says of the question without a sentence")
 
 
 def _add_learning(add: Add) -> None:
-    add("--epochs", type=between(int, 1, 100_000), default=10, metavar="N", help="default: %(default)s")
-    add(
-        "--lr", type=between(float, 0, 1_000), default=1e-5, metavar="RATE", help="learning rate (default: %(default)s)"
-    )
-    add(
-        "--hidden_dropout_prob",
-        type=between(float, 0, 0.999),
-        default=0.3,
-        metavar="P",
-        help="before the head (default: %(default)s)",
-    )
-    add(
-        "--grad_accum",
-        type=between(int, 1, 100_000),
-        default=1,
-        metavar="N",
-        help="batches a step; saves memory (default: %(default)s)",
-    )
+    add("--epochs", type=between(int, 1, MANY), default=10, metavar="N", help="how often to see the training file")
+    add("--lr", type=between(float, 0, 1_000), default=1e-5, metavar="RATE", help="learning rate")
+    add("--hidden_dropout_prob", type=between(float, 0, 0.999), default=0.3, metavar="P", help="before the head")
+    add("--grad_accum", type=between(int, 1, MANY), default=1, metavar="N", help="batches a step; saves memory")
     add("--seeds", type=_seeds, metavar="1,2,3", help="train once for each and print mean and standard deviation")
     add("--run_dir", metavar="DIR", help="log and weights (default: runs/OPTION-DATA-seedN)")
     add("--resume", action="store_true", help="go on with the run in that folder where it stopped")
 
 
 def _add_lora(add: Add) -> None:
-    add(
-        "--lora_rank",
-        type=between(int, 1, 100_000),
-        default=4,
-        metavar="R",
-        help="rank of the adapters (default: %(default)s)",
-    )
-    add(
-        "--lora_alpha",
-        type=between(float, 0, 1_000_000),
-        default=1.0,
-        metavar="A",
-        help="their strength (default: %(default)s)",
-    )
+    add("--lora_rank", type=between(int, 1, MANY), default=4, metavar="R", help="rank of the adapters")
+    add("--lora_alpha", type=between(float, 0, MANY), default=1.0, metavar="A", help="their strength")
     add(
         "--lora_targets",
         type=lambda text: text.split(","),
@@ -188,21 +144,12 @@ def _seeds(text: str) -> list[int]:
 def _run(options: argparse.Namespace) -> None:
     if options.option in ("finetune", "lora") and options.dtype not in (None, "float32", "bfloat16"):
         raise Misuse(f"--dtype {options.dtype} cannot be trained; take float32 or bfloat16")
-    COMMANDS[options.option](options)
-
-
-def prompt(args: argparse.Namespace) -> None:
-    """Classify dev and test by asking the model which label's name comes next."""
+    if options.option == "generate":
+        return generate(options)
     from llamalab import classification
 
-    classification.prompt(args)
-
-
-def finetune(args: argparse.Namespace) -> None:
-    """Train on train, choose the epoch by dev, answer dev and test. ``--option lora`` trains adapters only."""
-    from llamalab import classification
-
-    classification.finetune(args)
+    run = classification.prompt if options.option == "prompt" else classification.finetune
+    return run(options)
 
 
 def generate(args: argparse.Namespace) -> None:
@@ -237,6 +184,3 @@ def generate(args: argparse.Namespace) -> None:
             print("---------------")
             files.write_text(path, completion.text)
             print(f"Wrote generated sentence to {path}.", file=sys.stderr)
-
-
-COMMANDS = {"generate": generate, "prompt": prompt, "finetune": finetune, "lora": finetune}

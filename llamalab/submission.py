@@ -261,17 +261,15 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m llamalab.subm
 def _parser(prog: str) -> argparse.ArgumentParser:
     about = "Pack a course submission, and check one: the files that checklist.md lists, in one zip."
     parser = command.parser(prog, about, EXAMPLES)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    make = commands.add_parser("make", help="write NAME.zip", description="Write NAME.zip with one top folder NAME.")
+    add = command.sub_commands(parser)
+    make = add("make", _make, "Write NAME.zip with one top folder NAME.")
     make.add_argument("name", metavar="NAME", help="SURNAME1_SURNAME2: letters, digits, _ and -")
     make.add_argument("--folder", type=Path, default=Path(), metavar="DIR", help="where the files are (default: here)")
     make.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where NAME.zip goes (default: here)")
     make.add_argument("--partial", action="store_true", help="pack what is there, even if files are missing or wrong")
-    make.set_defaults(run=_make)
     about = "Say what is missing or wrong in a zip or folder; nothing in it is executed or unpacked to disk."
-    check = commands.add_parser("check", help="say what is missing or wrong", description=about)
+    check = add("check", _check, about)
     check.add_argument("path", type=Path, metavar="FILE_OR_FOLDER", help="NAME.zip, or NAME for short, or a folder")
-    check.set_defaults(run=_check)
     return parser
 
 

@@ -140,8 +140,3 @@ def _open_folder(folder: Path, shown: str) -> dict[str, Entry]:
             files[inner] = Entry(status.st_size, path.read_bytes)
     refuse_large(shown, files)
     return files
-
-
-def shown_text(name: str) -> str:
-    """A name for the grader's messages, which has its escapes there; to give way to ``text.line``."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name[:300])

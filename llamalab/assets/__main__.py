@@ -42,11 +42,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m llamalab.asse
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = command.parser(prog, "Fetch, check and find checkpoints, tokenizers and data.", EPILOG)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_command = command.sub_commands(parser)
 
     def add(name: str, run, about: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=about, description=about)
-        sub.set_defaults(run=lambda options: run(options, load_manifest(options.manifest)))
+        sub = add_command(name, lambda options: run(options, load_manifest(options.manifest)), about)
         sub.add_argument("--manifest", type=Path, default=BUILT_IN, metavar="FILE", help="another manifest")
         return sub
 

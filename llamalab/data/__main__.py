@@ -29,15 +29,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m llamalab.data
 def _parser(prog: str) -> argparse.ArgumentParser:
     about = "Look at labelled sentences, and make data files of the movie reviews."
     parser = command.parser(prog, about, EXAMPLES)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    about = "Check a data file and print its size, labels and lengths."
-    sub = commands.add_parser("show", help=about, description=about)
-    sub.set_defaults(run=_show)
+    add = command.sub_commands(parser)
+    sub = add("show", _show, "Check a data file and print its size, labels and lengths.")
     sub.add_argument("file", metavar="FILE", help="a data file, such as data/sst-train.txt")
     sub.add_argument("--label-names", metavar="JSON", help="label names; also checks every label against them")
-    about = "Turn movie reviews into data files with fixed train, dev and test splits."
-    sub = commands.add_parser("prepare", help=about, description=about)
-    sub.set_defaults(run=_prepare)
+    sub = add("prepare", _prepare, "Turn movie reviews into data files with fixed train, dev and test splits.")
     sub.add_argument("name", choices=movie_reviews.SOURCES, help="which reviews")
     sub.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: data)")
     sub.add_argument("--force", action="store_true", help="replace files that differ")

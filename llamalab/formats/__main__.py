@@ -30,33 +30,18 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m llamalab.form
 def _parser(prog: str) -> argparse.ArgumentParser:
     about = "Look into checkpoints and convert between formats: " + ", ".join(formats.FORMATS) + "."
     parser = command.parser(prog, about, EXAMPLES)
-    commands = parser.add_subparsers(title="commands", required=True)
-
-    convert = commands.add_parser(
-        "convert",
-        help="write a checkpoint in another format",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    add = command.sub_commands(parser)
+    convert = add("convert", _convert, "Write a checkpoint in another format.")
     convert.add_argument("source", metavar="SRC", type=Path, help="checkpoint file or directory, of any format")
-    convert.add_argument(
-        "target", metavar="DST", type=Path, help="what to write; .gguf, .bin and .pt name their format"
-    )
+    target = "what to write; .gguf, .bin and .pt name their format"
+    convert.add_argument("target", metavar="DST", type=Path, help=target)
     convert.add_argument("--to", choices=formats.FORMATS, help="format of DST (default: by its suffix, else llamalab)")
     convert.add_argument("--dtype", choices=DTYPES, help="of the written weights (default: as in SRC)")
     convert.add_argument("--force", action="store_true", help="replace DST if it exists")
-    convert.set_defaults(run=_convert)
-
-    inspect = commands.add_parser(
-        "inspect",
-        help="show format, config, size and tokenizer, reading no weights",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    inspect = add("inspect", _inspect, "Show format, config, size and tokenizer, reading no weights.")
     inspect.add_argument("file", metavar="FILE", type=Path, help="checkpoint file or directory")
     inspect.add_argument("--json", action="store_true", help="print JSON instead of text")
     inspect.add_argument("--tensors", action="store_true", help="list every tensor: name, type, shape")
-    inspect.set_defaults(run=_inspect)
     return parser
 
 

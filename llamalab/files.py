@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,8 +52,10 @@ def atomic(path: str | Path, mode: int | None = None, durable: bool = False) -> 
             file.flush()
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
-            if durable:
-                os.fsync(file.fileno())
+            with open(temporary, "rb") as written:  # another file, where a library put its own in this one's place
+                os.fchmod(written.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+                if durable:
+                    os.fsync(written.fileno())
         replace(temporary, target, durable)
     except OSError as error:
         if error.filename in (None, temporary):  # which nobody has heard of

@@ -1,7 +1,8 @@
 """What every format agrees on: the error, a checkpoint in memory, and the names and shapes of its weights."""
 
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil, prod
 from pathlib import Path
 from typing import Any
@@ -75,20 +76,35 @@ class Contents:
         return sum(prod(shape) for shape, _ in self.tensors.values())
 
 
-@dataclass(frozen=True)
-class Names:
-    """How a format spells the names of llama.Llama: whole names, and parts of "layers.N." names."""
+# What llama.Llama calls the parts of a layer and the modules around the layers, and what they are called in Hugging
+# Face's directories, in GGUF and by llama2.c.
+SPELLINGS = {
+    "tok_embeddings": ("model.embed_tokens", "token_embd", "tok_embeddings"),
+    "norm": ("model.norm", "output_norm", "norm"),
+    "output": ("lm_head", "output", "output"),
+    "attention.compute_query": ("self_attn.q_proj", "attn_q", "attention.wq"),
+    "attention.compute_key": ("self_attn.k_proj", "attn_k", "attention.wk"),
+    "attention.compute_value": ("self_attn.v_proj", "attn_v", "attention.wv"),
+    "attention.compute_output": ("self_attn.o_proj", "attn_output", "attention.wo"),
+    "feed_forward.w1": ("mlp.gate_proj", "ffn_gate", "feed_forward.w1"),
+    "feed_forward.w2": ("mlp.down_proj", "ffn_down", "feed_forward.w2"),
+    "feed_forward.w3": ("mlp.up_proj", "ffn_up", "feed_forward.w3"),
+    "attention_norm": ("input_layernorm", "attn_norm", "attention_norm"),
+    "ffn_norm": ("post_attention_layernorm", "ffn_norm", "ffn_norm"),
+}
 
-    top: dict[str, str] = field(default_factory=dict)
-    layer: dict[str, str] = field(default_factory=dict)
-    layer_prefix: str = "layers."
 
-    def stored(self, name: str) -> str:
-        """Return the format's spelling: "layers.3.ffn_norm.weight" -> "blk.3.ffn_norm.weight" in GGUF."""
-        if not name.startswith("layers."):
-            return self.top.get(name, name)
-        _, number, part = name.split(".", 2)
-        return f"{self.layer_prefix}{number}.{self.layer.get(part, part)}"
+def spelling(column: int, layers: str) -> Callable[[str], str]:
+    """How a format, a column of SPELLINGS whose layers are "{layers}N.", spells the name of a weight.
+
+    "layers.3.ffn_norm.weight" -> "blk.3.ffn_norm.weight" in GGUF.
+    """
+
+    def stored(name: str) -> str:
+        layer, number, part, kind = re.fullmatch(r"(layers\.(\d+)\.)?(.+)\.(\w+)", name).groups()
+        return f"{layers}{number}." * bool(layer) + f"{SPELLINGS[part][column]}.{kind}"
+
+    return stored
 
 
 def feed_forward_dim(config: dict[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """Checks that every format applies to what a file claims, before memory is spent on it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf, isclose, nan
 from pathlib import Path
@@ -12,7 +12,6 @@ import torch
 from llamalab.formats.checkpoint import (
     DEFAULTS,
     FormatError,
-    Names,
     Shape,
     expected_shapes,
 )
@@ -136,18 +135,18 @@ def check_shapes(
     path: Path,
     config: Mapping[str, Any],
     shapes: Mapping[str, Shape],
-    names: Names | None = None,
+    spell: Callable[[str], str] = str,
     ignored: Iterable[str] = (),
 ) -> dict[str, str]:
     """Check the stored tensors against the config and return {name in llama.Llama: stored name}.
 
-    shapes: stored name -> shape. ignored: stored names that mean nothing to the model.
+    shapes: stored name -> shape. spell: how the format spells a name of llama.Llama.
+    ignored: stored names that mean nothing to the model.
     Raises FormatError naming the first tensor that is missing, has another shape, or is unknown.
     """
-    names = names or Names()
     stored_names = {}
     for name, shape in expected_shapes(dict(config)):
-        stored = names.stored(name)
+        stored = spell(name)
         if stored not in shapes:
             raise FormatError(f"{path}: the tensor {stored!r} is missing.")
         if tuple(shapes[stored]) != shape:

@@ -14,31 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError, Names, feed_forward_dim
+from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError, feed_forward_dim, spelling
 from llamalab.formats.checks import check_config, check_shapes, refuse_other_values, refuse_unless, show
 from llamalab.formats.gguf_blocks import dequantize
 from llamalab.formats.gguf_header import ARRAY, Header, TensorInfo, read_header
 from llamalab.formats.writing import atomic_file
 
-NAMES = Names(
-    top={
-        "tok_embeddings.weight": "token_embd.weight",
-        "norm.weight": "output_norm.weight",
-        "output.weight": "output.weight",
-    },
-    layer={
-        "attention.compute_query.weight": "attn_q.weight",
-        "attention.compute_key.weight": "attn_k.weight",
-        "attention.compute_value.weight": "attn_v.weight",
-        "attention.compute_output.weight": "attn_output.weight",
-        "feed_forward.w1.weight": "ffn_gate.weight",
-        "feed_forward.w2.weight": "ffn_down.weight",
-        "feed_forward.w3.weight": "ffn_up.weight",
-        "attention_norm.weight": "attn_norm.weight",
-        "ffn_norm.weight": "ffn_norm.weight",
-    },
-    layer_prefix="blk.",
-)
+SPELL = spelling(1, "blk.")
 
 # config key -> metadata key
 FIELDS = {
@@ -76,7 +58,7 @@ def open_checkpoint(path: Path) -> Contents:
     header = read_header(path)
     config = read_config(path, header)
     shapes = {name: info.shape for name, info in header.tensors.items()}
-    stored_names = check_shapes(path, config, shapes, NAMES)
+    stored_names = check_shapes(path, config, shapes, SPELL)
     has_vocabulary = "tokenizer.ggml.tokens" in header.metadata
     return Contents(
         format="gguf",
@@ -169,7 +151,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         if not _copy_tokenizer_keys(writer, checkpoint.tokenizer):
             writer.add_tokenizer_model("none")
         for name, weight in checkpoint.weights.items():
-            _add_tensor(writer, NAMES.stored(name), weight)
+            _add_tensor(writer, SPELL(name), weight)
         _write(writer)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError, Names, feed_forward_dim
+from llamalab.files import write_tensors
+from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError, feed_forward_dim, spelling
 from llamalab.formats.checks import (
     check_config,
     check_shapes,
@@ -22,7 +23,7 @@ from llamalab.formats.checks import (
     refuse_unless,
     show,
 )
-from llamalab.formats.safetensors_files import read_specs, read_tensors, write_tensors
+from llamalab.formats.safetensors_files import read_specs, read_tensors
 from llamalab.formats.writing import atomic_directory
 from llamalab.vocab.tokenizer_files import (
     copy_tokenizer,
@@ -32,25 +33,7 @@ from llamalab.vocab.tokenizer_files import (
     write_json,
 )
 
-NAMES = Names(
-    top={
-        "tok_embeddings.weight": "model.embed_tokens.weight",
-        "norm.weight": "model.norm.weight",
-        "output.weight": "lm_head.weight",
-    },
-    layer={
-        "attention.compute_query.weight": "self_attn.q_proj.weight",
-        "attention.compute_key.weight": "self_attn.k_proj.weight",
-        "attention.compute_value.weight": "self_attn.v_proj.weight",
-        "attention.compute_output.weight": "self_attn.o_proj.weight",
-        "feed_forward.w1.weight": "mlp.gate_proj.weight",
-        "feed_forward.w2.weight": "mlp.down_proj.weight",
-        "feed_forward.w3.weight": "mlp.up_proj.weight",
-        "attention_norm.weight": "input_layernorm.weight",
-        "ffn_norm.weight": "post_attention_layernorm.weight",
-    },
-    layer_prefix="model.layers.",
-)
+SPELL = spelling(0, "model.layers.")
 
 # config key -> field of config.json, which must be there
 FIELDS = {
@@ -86,7 +69,7 @@ def open_checkpoint(path: Path) -> Contents:
     if config["tie_embeddings"]:
         ignored.add("lm_head.weight")
     shapes = {name: shape for name, (shape, _) in specs.items()}
-    stored_names = check_shapes(path, config, shapes, NAMES, ignored)
+    stored_names = check_shapes(path, config, shapes, SPELL, ignored)
     tokenizer = find_in(path)
     return Contents(
         format="huggingface",
@@ -198,7 +181,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     for name, n_heads in _rotated(config):
         weights[name] = to_halves(weights[name], n_heads)
     with atomic_directory(path) as directory:
-        stored = {NAMES.stored(name): weight for name, weight in weights.items()}
+        stored = {SPELL(name): weight for name, weight in weights.items()}
         write_tensors(directory / "model.safetensors", stored, {"format": "pt"})
         dtype = str(weights["tok_embeddings.weight"].dtype).removeprefix("torch.")
         fields = {

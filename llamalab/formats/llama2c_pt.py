@@ -15,20 +15,13 @@ from typing import Any
 
 import torch
 
-from llamalab.formats.checkpoint import DEFAULTS, Checkpoint, Contents, FormatError, Names
+from llamalab.formats.checkpoint import DEFAULTS, Checkpoint, Contents, FormatError, spelling
 from llamalab.formats.checks import check_config, check_shapes, drop_tied_output, reason, show
 from llamalab.formats.writing import atomic_file
 from llamalab.vocab.tokenizer_files import find_beside
 
-# The two spellings of the attention weights: llama2.c's own, and that of the courses, which is ours.
-LLAMA2C_NAMES = Names(
-    layer={
-        "attention.compute_query.weight": "attention.wq.weight",
-        "attention.compute_key.weight": "attention.wk.weight",
-        "attention.compute_value.weight": "attention.wv.weight",
-        "attention.compute_output.weight": "attention.wo.weight",
-    }
-)
+# Files have either these names of the attention weights, llama2.c's own, or those of the courses, which are ours.
+SPELL = spelling(2, "layers.")
 # llama2.c's model_args; any other key is written only where it differs from the default.
 LLAMA2C_ARGUMENTS = {
     "dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "hidden_dim", "multiple_of", "max_seq_len",
@@ -60,10 +53,10 @@ def open_checkpoint(path: Path) -> Contents:
         raise FormatError(f"{path}: holds no 'model_args' and 'model', so it is not a llama2.c checkpoint.")
     tensors = _tensors(path, state)
     config = read_config(path, arguments, tensors)
-    names = LLAMA2C_NAMES if any(".attention.wq." in name for name in tensors) else Names()
+    spell = SPELL if any(".attention.wq." in name for name in tensors) else str
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     ignored = {"output.weight"} if config["tie_embeddings"] else set()
-    stored_names = check_shapes(path, config, shapes, names, ignored)
+    stored_names = check_shapes(path, config, shapes, spell, ignored)
     return Contents(
         format="llama2c-pt",
         path=path,
@@ -214,7 +207,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         if key in LLAMA2C_ARGUMENTS or key == "layer_norm_eps" or value != DEFAULTS.get(key)
     }
     # A copy of each, because torch.save stores the whole memory that a view looks at.
-    state = {LLAMA2C_NAMES.stored(name): weight.detach().cpu().clone() for name, weight in weights.items()}
+    state = {SPELL(name): weight.detach().cpu().clone() for name, weight in weights.items()}
     if config["tie_embeddings"]:
         state["output.weight"] = state["tok_embeddings.weight"]
     with atomic_file(path) as file:

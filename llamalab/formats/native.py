@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from llamalab.files import write_tensors
 from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError
 from llamalab.formats.checks import check_config, check_shapes, plain_name, read_json, regular_file, show
-from llamalab.formats.safetensors_files import read_specs, read_tensors, write_tensors
+from llamalab.formats.safetensors_files import read_specs, read_tensors
 from llamalab.formats.writing import atomic_directory
 from llamalab.vocab.tokenizer_files import copy_tokenizer, has_chat_template, write_json
 

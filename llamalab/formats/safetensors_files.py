@@ -36,21 +36,6 @@ def read_tensors(path: Path, names: Mapping[str, str], dtype: torch.dtype | None
     return {name: weight.to(dtype or weight.dtype) for name, weight in weights.items()}
 
 
-def write_tensors(path: Path, weights: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write the tensors, each with its own memory, to one file."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    own = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
-    path.touch()
-    mode = path.stat().st_mode  # as the user's umask has it; save_file makes a private file
-    try:
-        save_file(own, path, metadata=metadata)
-        path.chmod(mode)
-    except SafetensorError as error:
-        raise FormatError(f"{path}: cannot be written ({reason(error)}).") from error
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open

@@ -119,6 +119,7 @@ def test_text_keeps_its_line_ends_and_tensors_their_values(tmp_path):
     assert (tmp_path / "text").read_bytes() == "é\r\nb\n".encode()
     whole = torch.arange(6.0).reshape(2, 3)
     files.write_tensors(tmp_path / "t.safetensors", {"turned": whole.T}, {"what": "test"})
+    assert (tmp_path / "t.safetensors").stat().st_mode == (tmp_path / "text").stat().st_mode
     assert torch.equal(load_file(tmp_path / "t.safetensors")["turned"], whole.T)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.safetensors", "text"]
 

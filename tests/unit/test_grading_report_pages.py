@@ -122,7 +122,7 @@ def test_a_students_page_tells_no_seed_and_no_time(made):
 
 @pytest.fixture(scope="module")
 def summary() -> class_summary.ClassSummary:
-    return class_summary.summarise(a_class())
+    return class_summary.ClassSummary(a_class())
 
 
 def slugs(students) -> list[str]:
@@ -169,7 +169,7 @@ def test_code_that_does_not_run_at_all_is_kept_apart_from_components_that_stop(s
 
 def test_refused_failed_and_slowest_submissions_are_listed():
     records = [*a_class(), without_marks("failed", "disk full", "fay"), record(slug="gil", times={"seconds": 99.0})]
-    made = class_summary.summarise(records)
+    made = class_summary.ClassSummary(records)
     assert [(note.student.slug, note.words) for note in (*made.refused, *made.failed)] == [
         ("eve", "the archive has a link in it: x"),
         ("fay", "disk full"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from autograder.classroom.records import Record
-from autograder.engine.results import ComponentResult, Match, TestResult
+from autograder.engine.results import ComponentResult, TestResult
 from llamalab import text
 
 LABELS = {"pass": "right", "fail": "wrong", "todo": "to do", "timeout": "timed out", "out of memory": "out of memory"}
@@ -21,8 +22,8 @@ FAILED = (
 UNPROTECTED = "Graded without a sandbox (--isolation=process): these marks are only as trustworthy as the code."
 
 
-@dataclass(frozen=True)
-class Tested:
+@dataclass(frozen=True, kw_only=True)
+class Tested(TestResult):
     """One test.
 
     Args:
@@ -32,36 +33,26 @@ class Tested:
         worth: marks.
     """
 
-    question: str
-    outcome: str
-    label: str
     headline: str
     details: str
-    printed: str
     repeats: bool
     worth: float
 
+    @property
+    def label(self) -> str:
+        return LABELS.get(self.outcome, self.outcome)
 
-@dataclass(frozen=True)
-class Graded:
+
+@dataclass(frozen=True, kw_only=True)
+class Graded(ComponentResult):
     """One component.
 
     Args:
-        tone: ``ok``, ``part`` (some marks), ``none`` or ``todo``.
         more_uses: how many forbidden ones there are besides ``uses``.
     """
 
-    name: str
-    earned: float
-    points: float
-    state: str
-    tone: str
     tests: tuple[Tested, ...]
-    match: Match | None
-    uses: tuple[str, ...]
     more_uses: int
-    cost: float
-    blocked_by: tuple[str, ...]
 
     @property
     def passed(self) -> int:
@@ -74,25 +65,16 @@ class Graded:
         return next((test for test in failed if test.outcome == "todo"), failed[0] if failed else None)
 
 
-@dataclass(frozen=True)
-class Next:
-    """What to do next.
-
-    Args:
-        same: other components that stop with the same words.
-    """
+class Next(NamedTuple):
+    """What to do next, and ``same``: other components that stop with the same words."""
 
     component: Graded
     same: tuple[str, ...]
 
 
 def tone(row: ComponentResult) -> str:
-    """How a component stands, for colours and counts."""
-    if row.state == "ok":
-        return "ok"
-    if row.state == "todo":
-        return "todo"
-    return "part" if row.share > 0 else "none"
+    """How a component stands, for colours and counts: ``ok``, ``part`` (some marks), ``none`` or ``todo``."""
+    return row.state if row.state in ("ok", "todo") else "part" if row.share > 0 else "none"
 
 
 def components(record: Record) -> list[Graded]:
@@ -135,20 +117,19 @@ def _words(row: Graded) -> str:
 
 def _component(row: ComponentResult) -> Graded:
     weights = sum(test.weight for test in row.tests)
-    seen, printed, tests = set(), set(), []
+    seen, printed, tests = set(), {""}, []
     for test in row.tests:
-        feedback = (test.outcome, test.message)
-        worth = row.points * test.weight / weights if weights else 0.0
-        tests.append(_test(test, worth, feedback in seen and test.outcome != "pass", test.printed in printed))
-        seen.add(feedback)
+        repeats = test.outcome != "pass" and (test.outcome, test.message) in seen
+        headline, _, details = text.lines(test.message, MESSAGE_LINES, WIDTH).partition("\n")
+        shown = {
+            "headline": headline,
+            "details": details,
+            "repeats": repeats,
+            "printed": "" if repeats or test.printed in printed else text.lines(test.printed, PRINTED_LINES, WIDTH),
+            "worth": row.points * test.weight / weights if weights else 0.0,
+        }
+        tests.append(Tested(**vars(test) | shown))
+        seen.add((test.outcome, test.message))
         printed.add(test.printed)
     uses, more_uses = names(row.uses, USES)
-    shown = (row.name, row.earned, row.points, row.state, tone(row), tuple(tests))
-    return Graded(*shown, row.match, tuple(uses), more_uses, row.cost, row.blocked_by)
-
-
-def _test(test: TestResult, worth: float, repeats: bool, printed_before: bool) -> Tested:
-    headline, _, details = text.lines(test.message, MESSAGE_LINES, WIDTH).partition("\n")
-    printed = "" if repeats or printed_before else text.lines(test.printed, PRINTED_LINES, WIDTH)
-    label = LABELS.get(test.outcome, test.outcome)
-    return Tested(test.question, test.outcome, label, headline, details, printed, repeats, worth)
+    return Graded(**vars(row) | {"tests": tuple(tests), "uses": tuple(uses)}, more_uses=more_uses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -16,7 +17,7 @@ SKIPPED = ("todo", "not run")
 def xml(records: Sequence[Record]) -> str:
     """The document. What XML 1.0 cannot hold is among what ``text`` replaces."""
     suites = [_suite(record) for record in records]
-    root = Element("testsuites", _sums(suites))
+    root = Element("testsuites", _counts(suites))
     root.extend(suites)
     indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
@@ -34,8 +35,7 @@ def _suite(record: Record) -> Element:
         for use in row.uses[:1]:
             case = SubElement(suite, "testcase", {"classname": f"{record.slug}.{row.name}", "name": "not_allowed"})
             SubElement(case, "failure", {"type": "not allowed", "message": text.line(use)})
-    counts = _counts(suite)
-    suite.attrib = {"name": record.slug, **counts, "time": f"{record.times.get('seconds', 0):.3f}"}
+    suite.attrib = {"name": record.slug, **_counts([suite]), "time": f"{record.times.get('seconds', 0):.3f}"}
     return suite
 
 
@@ -52,14 +52,7 @@ def _add_case(suite: Element, classname: str, test: TestResult) -> None:
         SubElement(case, "system-out").text = text.lines(test.printed, LINES, WIDTH)
 
 
-def _counts(suite: Element) -> dict[str, str]:
-    problems = {"failures": "failure", "errors": "error", "skipped": "skipped"}
-    found = {name: len(suite.findall(f"testcase/{tag}")) for name, tag in problems.items()}
-    return {name: str(number) for name, number in {"tests": len(suite), **found}.items()}
-
-
-def _sums(suites: Sequence[Element]) -> dict[str, str]:
-    return {
-        name: str(sum(int(suite.attrib[name]) for suite in suites))
-        for name in ("tests", "failures", "errors", "skipped")
-    }
+def _counts(suites: Sequence[Element]) -> dict[str, str]:
+    found = Counter(mark.tag for suite in suites for case in suite for mark in case)
+    counts = {"failures": found["failure"], "errors": found["error"], "skipped": found["skipped"]}
+    return {name: str(number) for name, number in {"tests": sum(map(len, suites)), **counts}.items()}

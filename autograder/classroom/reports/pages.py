@@ -51,7 +51,7 @@ def class_page(records: Sequence[Record], edition: Edition) -> str:
     return _render(
         "class.html",
         title=edition.title,
-        summary=class_summary.summarise(records),
+        summary=class_summary.ClassSummary(records),
         days=sorted({text.line(day, 10) for day in started[:1] + started[-1:]}),
         seeds=sorted({record.seed for record in records}),
         graders=len({record.grader for record in records}),
@@ -94,6 +94,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"marks": marks.figure}
+    environment.filters |= {"marks": marks.figure, "tone": findings.tone, "seconds": class_summary.seconds}
     environment.globals |= {"percent": marks.percent, "count": marks.count}
     return environment

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
+from types import ModuleType
 
 EXAMPLES = """  python -m autograder doctor                      what isolation this machine offers, proven
   python -m autograder grade EDITION submissions/ --out results/    folders, zips or tarballs, one a student
@@ -37,66 +39,36 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         metavar="MB",
         help="limit of one process and all that it starts (default: 1024)",
     )
-    grade.set_defaults(run=_grade)
+    grade.set_defaults(run=lambda given: _in("batch").run(given))
 
     report = commands.add_parser("report", help="write a class's pages and tables, from its gradebook")
     report.add_argument("results", type=Path, metavar="DIR", help="what `grade --out` wrote")
     report.add_argument("--edition", help="the path of its TOML, where it is not in courses/")
-    report.set_defaults(run=_report)
+    report.set_defaults(run=lambda given: _in("report").run(given.results, given.edition))
 
     replay = commands.add_parser("replay", help="grade one submission again, with the recorded seed, and compare")
     replay.add_argument("result", type=Path, metavar="RESULT", help="a file of results/json/")
     replay.add_argument("--submission", type=Path, required=True, metavar="PATH", help="what the student handed in")
     replay.add_argument("--isolation", choices=("bubblewrap", "process"), default="bubblewrap")
     replay.add_argument("--edition", help="the path of its TOML, where it is not in courses/")
-    replay.set_defaults(run=_replay)
+    replay.set_defaults(
+        run=lambda given: _in("replay").run(given.result, given.submission, given.isolation, given.edition)
+    )
 
     doctor = commands.add_parser("doctor", help="what isolation this machine offers, proven by trying to break it")
-    doctor.set_defaults(run=_doctor)
+    doctor.set_defaults(run=lambda given: _in("doctor").run())
 
     similarity = commands.add_parser("similarity", help="pairs of submissions that share code, without the handout's")
     similarity.add_argument("edition", metavar="EDITION", help="the edition, whose handed out code does not count")
     similarity.add_argument("submissions", type=Path, metavar="DIR", help="a folder, zip or tarball for each student")
     similarity.add_argument("--out", type=Path, required=True, metavar="DIR", help="where index.html is written")
-    similarity.set_defaults(run=_similarity)
+    similarity.set_defaults(run=lambda given: _in("similarity").run(given.edition, given.submissions, given.out))
 
     gradescope = commands.add_parser("gradescope", help="write an autograder for Gradescope")
     gradescope.add_argument("edition", metavar="EDITION", help="an edition of courses/, or the path of its TOML")
     gradescope.add_argument("zip", type=Path, metavar="ZIP", help="the file to write and upload")
-    gradescope.set_defaults(run=_gradescope)
+    gradescope.set_defaults(run=lambda given: _in("gradescope").run(given.edition, given.zip))
 
 
-def _grade(options: argparse.Namespace) -> int:
-    from autograder.classroom import batch
-
-    return batch.run(options)
-
-
-def _report(options: argparse.Namespace) -> int:
-    from autograder.classroom import report
-
-    return report.run(options.results, options.edition)
-
-
-def _replay(options: argparse.Namespace) -> int:
-    from autograder.classroom import replay
-
-    return replay.run(options.result, options.submission, options.isolation, options.edition)
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from autograder.classroom import doctor
-
-    return doctor.run()
-
-
-def _similarity(options: argparse.Namespace) -> int:
-    from autograder.classroom import similarity
-
-    return similarity.run(options.edition, options.submissions, options.out)
-
-
-def _gradescope(options: argparse.Namespace) -> int:
-    from autograder.classroom import gradescope
-
-    return gradescope.run(options.edition, options.zip)
+def _in(module: str) -> ModuleType:
+    return importlib.import_module(f"autograder.classroom.{module}")

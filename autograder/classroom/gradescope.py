@@ -6,12 +6,9 @@ The right answers are drawn here, for several secret seeds, as transformers and 
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import secrets
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -20,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from autograder import editions, trust
-from autograder.classroom import grader_hash
+from autograder.classroom import grader_hash, inputs
 from autograder.classroom.gradescope_runner import REFERENCES, SETTINGS
 from autograder.classroom.marking import LARGEST_SEED
 from autograder.editions import Edition
@@ -71,21 +68,8 @@ def draw(edition: Edition, seeds: Sequence[int], folder: Path) -> None:
         raise UserError(
             f"the right answers need {' and '.join(missing)}, not installed here: pip install -r requirements-dev.txt"
         )
-    command = [sys.executable, "-m", "autograder.classroom.gradescope", str(folder), str(edition.path)]
-    pipe = subprocess.PIPE
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
-        subprocess.Popen(command, cwd=trust.CODE, stdin=pipe, stdout=pipe, stderr=errors, text=True) as process,
-        tqdm(total=len(seeds), desc="drawing inputs", unit="set") as bar,
-    ):
-        with contextlib.suppress(BrokenPipeError), process.stdin:  # it may have ended already
-            process.stdin.write(json.dumps(list(seeds)))  # not on the command line, which every user can see
-        for _ in process.stdout:
-            bar.update()
-        if process.wait() != 0:
-            errors.seek(0)
-            lines = errors.read().strip().splitlines() or [f"exit status {process.returncode}"]
-            raise UserError(f"inputs and right answers cannot be drawn: {lines[-1]}")
+    for _ in tqdm(inputs.draw(edition, seeds, folder), "drawing inputs", len(seeds), unit="set"):
+        pass
 
 
 def write(path: Path, edition: Edition, seeds: Sequence[int], drawn: Path) -> None:
@@ -147,12 +131,3 @@ def _check(path: Path) -> None:
         raise UserError(f"{path} is not the name of a zip; name one, such as gradescope.zip")
     if not path.parent.is_dir():
         raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
-
-
-if __name__ == "__main__":
-    from autograder.classroom import inputs
-
-    for index, seed in enumerate(json.load(sys.stdin)):
-        (Path(sys.argv[1]) / str(index)).mkdir()
-        inputs.write(editions.read(Path(sys.argv[2])), seed, Path(sys.argv[1]) / str(index))
-        print(index, flush=True)

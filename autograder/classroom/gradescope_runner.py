@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder import editions
-from autograder.classroom import isolation
+from autograder.classroom import inputs, isolation
 from autograder.classroom.gradebook import Conditions
 from autograder.classroom.marking import Engine, opened
 from autograder.classroom.records import Record
@@ -172,11 +172,11 @@ def grade(root: Path, settings: ZipSettings, kind: str, session: Budgeted) -> Re
     found = Found(student_name(root / "submission_metadata.json"), "submission", root / "submission")
     submission = opened(found, edition)
     number = settings.chosen(submission.sha256)
-    folder = root / "source" / "private" / REFERENCES / str(number)
+    drawn = root / "source" / "private" / REFERENCES
 
     @functools.cache
     def references_of(component: str) -> References:
-        return references.read(edition, component, folder / f"{component}.safetensors")
+        return references.read(edition, component, inputs.file_of(drawn, number, component))
 
     tests = graders.collect(edition)
     conditions = Conditions(settings.grader, kind, LIMITS.seconds, LIMITS.memory >> 20)

@@ -1,16 +1,18 @@
 """Fresh inputs for a class: drawn from a seed that no student knows, with what the oracles answer to them.
 
-They are drawn in a process of their own, ``python -m autograder.classroom.inputs TOML SEED FOLDER``: torch,
-transformers and peft together take more memory than all the rest of grading, which then does without them.
+They are drawn in a process of their own, ``python -m autograder.classroom.inputs TOML FOLDER``: torch, transformers
+and peft together take more memory than all the rest of grading, which then does without them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from autograder import editions, trust
 from autograder.editions import Edition
@@ -26,23 +28,48 @@ def fresh(edition: Edition, seed: int) -> Callable[[str], References]:
         UserError: they cannot be drawn, for instance because transformers is not installed.
     """
     with TemporaryDirectory(prefix="llamalab-") as folder:
-        command = [sys.executable, "-m", "autograder.classroom.inputs", str(edition.path), str(seed), folder]
-        done = subprocess.run(command, cwd=trust.CODE, capture_output=True, text=True)
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise UserError(f"the inputs of seed {seed} cannot be drawn: {lines[-1]}")
-        paths = {name: Path(folder) / f"{name}.safetensors" for name in edition.components}
-        drawn = {name: references.read(edition, name, path) for name, path in paths.items()}
+        list(draw(edition, [seed], Path(folder)))
+        drawn = {name: references.read(edition, name, file_of(Path(folder), 0, name)) for name in edition.components}
     return drawn.__getitem__
 
 
-def write(edition: Edition, seed: int, folder: Path) -> None:
-    """Write ``NAME.safetensors`` into ``folder`` for each of an edition's components."""
-    from autograder.instructor.build_references import draw
+def file_of(folder: Path, number: int, component: str) -> Path:
+    """Where ``draw`` puts the references of a component, drawn from the seed of this number."""
+    return folder / str(number) / f"{component}.safetensors"
 
-    for name in edition.components:
-        (folder / f"{name}.safetensors").write_bytes(references.to_bytes([draw(edition, name, seed)]))
+
+def draw(edition: Edition, seeds: Sequence[int], folder: Path) -> Iterator[str]:
+    """Write the references of each seed into a folder named by its number, from 0 up; yields after each.
+
+    Raises:
+        UserError: they cannot be drawn.
+    """
+    command = [sys.executable, "-m", "autograder.classroom.inputs", str(edition.path), str(folder)]
+    pipe = subprocess.PIPE
+    with (
+        TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
+        subprocess.Popen(command, cwd=trust.CODE, stdin=pipe, stdout=pipe, stderr=errors, text=True) as process,
+    ):
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # it may have ended already
+            process.stdin.write(json.dumps(list(seeds)))  # not on the command line, which every user can see
+        yield from process.stdout
+        if process.wait() != 0:
+            errors.seek(0)
+            lines = errors.read().strip().splitlines() or [f"exit status {process.returncode}"]
+            raise UserError(f"inputs and right answers cannot be drawn: {lines[-1]}")
+
+
+def _main(toml: str, folder: str) -> None:
+    from autograder.instructor.build_references import draw as drawn
+
+    edition = editions.read(Path(toml))
+    for number, seed in enumerate(json.load(sys.stdin)):
+        for name in edition.components:
+            path = file_of(Path(folder), number, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(references.to_bytes([drawn(edition, name, seed)]))
+        print(number, flush=True)
 
 
 if __name__ == "__main__":
-    write(editions.read(Path(sys.argv[1])), int(sys.argv[2]), Path(sys.argv[3]))
+    _main(*sys.argv[1:])

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from autograder import editions, trust
-from autograder.classroom import gradescope
+from autograder.classroom import gradescope, inputs
 from autograder.classroom.gradescope_runner import ZipSettings
 from llamalab.errors import UserError
 
@@ -182,7 +182,7 @@ def test_what_keeps_inputs_from_being_drawn_is_said(tmp_path, monkeypatch):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho a; echo no memory >&2; exit 1\n")
     python.chmod(0o755)
-    monkeypatch.setattr(gradescope.sys, "executable", str(python))
+    monkeypatch.setattr(inputs.sys, "executable", str(python))
     with pytest.raises(UserError, match="^inputs and right answers cannot be drawn: no memory$"):
         gradescope.draw(EDITION, [1, 2], tmp_path)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from llamalab import course, models, places
-from llamalab.data.sentences import UNKNOWN, encode_examples, read_examples, read_label_names
+from llamalab import course, formats, models, places
+from llamalab.data.sentences import UNKNOWN, Example, encode_examples, read_examples, read_label_names
 from llamalab.errors import UserError
 from llamalab.evaluation import prompting, results
 from llamalab.evaluation.scores import Scores, score
+from llamalab.files import sha256
 from llamalab.speed import fuse, read_last_tokens
 from llamalab.training.adapters import save_adapter
 from llamalab.training.allocator import keep_freed_memory
-from llamalab.training.finetune import Settings, Split, evaluate, train
+from llamalab.training.finetune import Loop, Settings, Split, evaluate
 from llamalab.training.runs import Run
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ OUTPUT_NAMES = {"prompt": "prompting", "finetune": "finetuning", "lora": "lora"}
 def prompt(options: Namespace) -> None:
     """Ask a frozen model about every sentence of dev and test."""
     names = read_label_names(options.label_names)
-    splits = {name: read_examples(path, len(names)) for name, path in _data_files(options).items()}
+    splits = {name: read_examples(getattr(options, name), len(names)) for name in ("dev", "test")}
     outputs = _output_files(options)
     scoring = _scoring(options, names)
     scores: dict[str, Scores] = {}
@@ -42,9 +43,7 @@ def prompt(options: Namespace) -> None:
             scoring, examples, options.batch_size, options.max_sentence_len, calibrate=options.calibrate
         )
         _note_cropped(getattr(options, name), found.cropped)
-        results.write_predictions(outputs[name], found.labels, [example.sentence for example in examples])
-        scores[name] = score([example.label for example in examples], found.labels, names)
-        _show(name, options, scores[name], names, outputs[name])
+        scores[name] = _answered(name, options, examples, found.labels, names, outputs[name])
     if options.report:
         _report(options, names, scores, models.pick_device(options.use_gpu))
 
@@ -54,49 +53,47 @@ def finetune(options: Namespace) -> None:
     names = read_label_names(options.label_names)
     device = models.pick_device(options.use_gpu)
     path = models.announce(options.pretrained_model_path)
-    splits = _read_splits(options, names, models.open_tokenizer(path), _window(path))
+    tokenizer = models.open_tokenizer(path)
+    work = Work(options, names, path, device, _read_splits(options, names, tokenizer, path), tokenizer.pad_id)
     outputs = _output_files(options)
     keep_freed_memory()
     seeds = options.seeds or [options.seed]
-    scores: dict[int, dict[str, Scores]] = {}
-    for seed in seeds:
-        run = Run(_run_folder(options, seed), _run_settings(options, path, seed))
-        print(f"run: {run.folder} (seed {seed})", file=sys.stderr)
-        scores[seed] = _one_seed(options, names, path, device, splits, run, seed, outputs)
+    scores = {seed: _one_seed(work, seed, outputs) for seed in seeds}
     if len(seeds) > 1:
         print(f"\n{len(seeds)} seeds\n{results.format_seeds(scores)}")
 
 
-def _one_seed(
-    options: Namespace,
-    names: list[str],
-    path: Path,
-    device: torch.device,
-    splits: dict[str, Split],
-    run: Run,
-    seed: int,
-    outputs: dict[str, Path],
-) -> dict[str, Scores]:
+@dataclass(frozen=True)
+class Work:
+    """What all seeds of a command have in common."""
+
+    options: Namespace
+    names: list[str]  # of the labels
+    path: Path  # of the pretrained model
+    device: torch.device
+    splits: dict[str, Split]
+    pad_id: int
+
+
+def _one_seed(work: Work, seed: int, outputs: dict[str, Path]) -> dict[str, Scores]:
     """Train once and write what came of it. With several seeds, each has its files in its own run's folder."""
-    tokenizer = models.open_tokenizer(path)
-    settings = Settings(
-        options.epochs, options.batch_size, options.lr, seed, options.grad_accum, _dtype(options.dtype, device)
-    )
-    classifier = build_classifier(options, path, len(names), seed, device)
+    options, splits, pad_id = work.options, work.splits, work.pad_id
+    run = Run(_run_folder(options, seed), _run_settings(options, work.path, seed))
+    print(f"run: {run.folder} (seed {seed})", file=sys.stderr)
+    dtype = _dtype(options.dtype, work.device)
+    settings = Settings(options.epochs, options.batch_size, options.lr, seed, options.grad_accum, dtype)
+    classifier = build_classifier(options, work.path, len(work.names), seed, work.device)
     learning = course.get("lora").get_lora_optimizer_params(classifier)
     optimizer = course.get("optimizer").AdamW(learning, lr=options.lr)
-    train(classifier, optimizer, tokenizer.pad_id, splits["train"], splits["dev"], settings, run, options.resume)
+    Loop(classifier, optimizer, pad_id, splits["train"], splits["dev"], settings, run).train(options.resume)
     if options.option == "lora":
         save_adapter(classifier, run.folder / "adapter.safetensors")
     if options.seeds:
         outputs = {name: run.folder / output.name for name, output in outputs.items()}
     scores = {}
-    for name in outputs:
-        split = splits[name]
-        predictions = evaluate(classifier, tokenizer.pad_id, split, settings).predictions
-        results.write_predictions(outputs[name], predictions, [example.sentence for example in split.examples])
-        scores[name] = score(split.labels, predictions, names)
-        _show(name, options, scores[name], names, outputs[name])
+    for name, output in outputs.items():
+        answers = evaluate(classifier, pad_id, splits[name], settings).predictions
+        scores[name] = _answered(name, options, splits[name].examples, answers, work.names, output)
     if options.report:
         folder = Path(options.report) / f"seed{seed}" if options.seeds else Path(options.report)
         records = list(run.log.records())
@@ -104,7 +101,18 @@ def _one_seed(
             "steps": [record for record in records if "step" in record],
             "epochs": [record for record in records if "step" not in record],
         }
-        _report(options, names, scores, device, folder, history, run.settings)
+        _report(options, work.names, scores, work.device, folder, history, run.settings)
+    return scores
+
+
+def _answered(
+    name: str, options: Namespace, examples: list[Example], answers: list[int], names: list[str], output: Path
+) -> Scores:
+    """Write and print how a split was answered."""
+    results.write_predictions(output, answers, [example.sentence for example in examples])
+    scores = score([example.label for example in examples], answers, names)
+    print(results.format_scores(f"{name} ({getattr(options, name)})", scores, names))
+    print(f"predictions: {output}\n", file=sys.stderr)
     return scores
 
 
@@ -160,21 +168,13 @@ def _dtype(named: str | None, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def _window(path: Path) -> int:
-    from llamalab import formats
-
-    return formats.inspect(path)["config"]["max_seq_len"]
-
-
-def _data_files(options: Namespace) -> dict[str, str]:
-    return {"dev": options.dev, "test": options.test}
-
-
-def _read_splits(options: Namespace, names: list[str], tokenizer: Tokenizer, window: int) -> dict[str, Split]:
+def _read_splits(options: Namespace, names: list[str], tokenizer: Tokenizer, model: Path) -> dict[str, Split]:
     """Read all files before any work is done; of the training file, the lines whose label is known."""
     splits = {}
+    window = formats.inspect(model)["config"]["max_seq_len"]
     max_len = min(options.max_sentence_len or window, window)
-    for name, path in {"train": options.train, **_data_files(options)}.items():
+    for name in ("train", "dev", "test"):
+        path = getattr(options, name)
         examples = read_examples(path, len(names))
         if name == "train":
             known = [example for example in examples if example.label != UNKNOWN]
@@ -197,9 +197,9 @@ def _note_cropped(path: str, cropped: int) -> None:
 def _output_files(options: Namespace) -> dict[str, Path]:
     """Where predictions go; the courses' names unless others are given. Folders must exist before the work begins."""
     outputs = {}
-    for name, data in _data_files(options).items():
-        given = getattr(options, f"{name}_out")
-        path = Path(given or f"{Path(data).stem}-{OUTPUT_NAMES[options.option]}-output.txt")
+    for name in ("dev", "test"):
+        given, data = getattr(options, f"{name}_out"), Path(getattr(options, name))
+        path = Path(given or f"{data.stem}-{OUTPUT_NAMES[options.option]}-output.txt")
         if not path.parent.is_dir():
             raise UserError(f"--{name}_out {path}: the folder {path.parent} does not exist")
         outputs[name] = path
@@ -217,25 +217,9 @@ def _run_settings(options: Namespace, model: Path, seed: int) -> dict[str, Any]:
     names = ["option", "epochs", "batch_size", "grad_accum", "lr", "hidden_dropout_prob", "max_sentence_len", "dtype"]
     if options.option == "lora":
         names += ["lora_rank", "lora_alpha", "lora_targets"]
-    settings = {name: getattr(options, name) for name in names}
-    data = {name: _sha256(getattr(options, name)) for name in ("train", "dev", "label_names")}
-    return {
-        "model": str(model),
-        "seed": seed,
-        "threads": torch.get_num_threads(),
-        **settings,
-        **{f"{name}_sha256": sha for name, sha in data.items()},
-    }
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _show(name: str, options: Namespace, scores: Scores, names: list[str], output: Path) -> None:
-    print(results.format_scores(f"{name} ({getattr(options, name)})", scores, names))
-    print(f"predictions: {output}\n", file=sys.stderr)
+    settings = {"model": str(model), "seed": seed, "threads": torch.get_num_threads()}
+    settings |= {name: getattr(options, name) for name in names}
+    return settings | {f"{name}_sha256": sha256(getattr(options, name)) for name in ("train", "dev", "label_names")}
 
 
 def _report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
 import stat
@@ -75,6 +76,12 @@ def replace(source: str | Path, target: str | Path, durable: bool = True) -> Non
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def sha256(path: str | Path) -> str:
+    """The sha256 of a file, in hexadecimal; OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_bytes(path: str | Path, data: bytes, mode: int | None = None, durable: bool = False) -> None:

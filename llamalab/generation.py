@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from llamalab.data.sentences import pad_right
 from llamalab.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,10 +81,8 @@ def left_pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, 
     Returns:
         token ids (B, T) and the attention mask (B, T), 1 for real tokens.
     """
-    T = max(len(row) for row in rows)
-    ids = [[pad_id] * (T - len(row)) + list(row) for row in rows]
-    mask = [[0] * (T - len(row)) + [1] * len(row) for row in rows]
-    return torch.tensor(ids), torch.tensor(mask)
+    ids, mask = pad_right([row[::-1] for row in rows], pad_id)
+    return ids.flip(1), mask.flip(1)
 
 
 def complete(

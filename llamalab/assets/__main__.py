@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from llamalab import command
 from llamalab.assets.manifest import BUILT_IN, Manifest, load_manifest
-from llamalab.assets.store import Result, fetch, human, locate, verify
+from llamalab.assets.store import Result, fetch, locate, verify
 from llamalab.places import home
 
 EPILOG = """\
@@ -82,7 +84,7 @@ def _list(options: argparse.Namespace, manifest: Manifest) -> int:
     rows = []
     for asset in assets:
         hosts = ", ".join(dict.fromkeys(source.host for source in asset.sources))
-        size = human(asset.size) if asset.size else "unknown"
+        size = decimal(asset.size) if asset.size else "unknown"
         about = f"{asset.about} ({asset.licence}; from {hosts})"
         rows.append([asset.name, "here" if here[asset.name] else "-", size, about])
     _table(["asset", "state", "size", "what it is"], rows)
@@ -129,7 +131,7 @@ def _path(options: argparse.Namespace, manifest: Manifest) -> int:
 def _report(results: list[Result]) -> None:
     rows = []
     for result in results:
-        size = human(result.path.stat().st_size) if result.ok else "-"
+        size = decimal(result.path.stat().st_size) if result.ok else "-"
         origin = f"from {result.source}" if result.source else ""
         facts = [str(result.path.relative_to(home())), origin, PROOFS[result.proof]] if result.ok else []
         detail = ", ".join(fact for fact in (*facts, result.note) if fact)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llamalab.assets.manifest import Asset, AssetError, Source
-from llamalab.assets.transfer import CHUNK, Sink, SourceError, file_sha256
+from llamalab.assets.transfer import CHUNK, Sink, SourceError
+from llamalab.files import sha256
 
 MIRROR_ENTRIES = 200_000
 
@@ -43,7 +44,7 @@ class Mirror:
         for path, size in self._files:
             if size == source.size and path.suffix == ".whl":
                 with contextlib.suppress(OSError):
-                    if file_sha256(path) == source.sha256:
+                    if sha256(path) == source.sha256:
                         yield path
 
     def namesakes(self, asset: Asset) -> Iterator[str]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from llamalab import files
 from llamalab.assets.manifest import Asset, Manifest, Source, load_manifest
 from llamalab.assets.mirror import Mirror, copy_file
@@ -26,9 +28,9 @@ from llamalab.assets.transfer import (
     download_url,
     download_wheel,
     extract_member,
-    file_sha256,
     writing,
 )
+from llamalab.files import sha256
 from llamalab.places import home
 
 STATE_FOLDER = ".llamalab"
@@ -112,7 +114,7 @@ def _verify_one(asset: Asset, root: Path) -> Result:
     if asset.size not in (None, size):
         return Result(asset.name, "differs", target, proof, note=f"{size} of {asset.size} bytes")
     try:
-        digest = file_sha256(target)
+        digest = sha256(target)
     except OSError as error:
         return Result(asset.name, "differs", target, note=f"cannot be read: {error.strerror}")
     if expected is None:
@@ -237,7 +239,7 @@ def _from_network(asset: Asset, source: Source, run: _Run, work: Path, sink: Sin
     """Try one network source; a host that proves unreachable is named once and left alone for this run."""
     if source.host in run.dead:
         raise SourceError(run.dead[source.host])
-    size = f" ({human(asset.size)})" if asset.size else ""
+    size = f" ({decimal(asset.size)})" if asset.size else ""
     _say(f"{asset.name}: fetching{size} from {source}")
     try:
         if source.kind == "url":
@@ -280,7 +282,7 @@ def _require_room(asset: Asset, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise LocalError(
-            f"no room in {folder}: {asset.name} needs {human(needed)} and {human(free)} are free; "
+            f"no room in {folder}: {asset.name} needs {decimal(needed)} and {decimal(free)} are free; "
             "free some space or set LLAMALAB_HOME to another disk."
         )
 
@@ -289,7 +291,7 @@ def _land(part: Path, target: Path, digest: str) -> str:
     """Move a proved file into place in one step; a different file that was there is kept. Returns a note."""
     note = ""
     with writing(target):
-        if target.is_file() and file_sha256(target) != digest:
+        if target.is_file() and sha256(target) != digest:
             old = target.with_name(target.name + ".old")
             old.unlink(missing_ok=True)
             try:
@@ -299,14 +301,6 @@ def _land(part: Path, target: Path, digest: str) -> str:
             note = f"replaced a different file, kept as {old.name}"
         files.replace(part, target)
     return note
-
-
-def human(size: int) -> str:
-    """1234567 -> "1.2 MB"."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} B"
 
 
 def _say(line: str) -> None:

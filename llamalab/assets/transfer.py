@@ -6,7 +6,6 @@ Every transfer writes into a `Sink`, which counts and bounds the bytes, and eith
 
 import contextlib
 import errno
-import hashlib
 import lzma
 import os
 import re
@@ -24,6 +23,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from llamalab.assets.manifest import Asset, Source
+from llamalab.files import sha256
 
 CHUNK = 1 << 16
 CONNECT_SECONDS = 4.0
@@ -70,12 +70,6 @@ def _local_error(error: OSError, path: Path) -> LocalError:
     return LocalError(f"cannot write {path}: {error.strerror or error}; repair that or {elsewhere}")
 
 
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal; OSError where it cannot be read."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class Sink:
     """A file being received: `write` counts, shows and refuses more bytes than the asset may have."""
 
@@ -114,7 +108,7 @@ class Sink:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            return file_sha256(self.path)
+            return sha256(self.path)
 
     def close(self) -> None:
         self._bar.close()

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -69,48 +69,16 @@ class Evaluation:
     accuracy: float | None
 
 
-def train(
-    classifier: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    pad_id: int,
-    training: Split,
-    dev: Split,
-    settings: Settings,
-    run: Run,
-    resume: bool = False,
-) -> None:
-    """Train, evaluate on dev after each epoch and keep the best weights; the classifier ends with these.
+@dataclass
+class Loop:
+    """A run in progress: ``step`` and ``epoch`` move its position, its weights and its log.
 
-    Args:
+    Attributes:
         classifier: (input_ids, attention_mask) -> (B, L) log-probabilities; parameters that are frozen stay so.
         training: its labels are all known.
         dev: decides which epoch is the best. Without known labels the last one counts as best.
         run: where the log, the state and the best weights are written.
-        resume: continue where ``run`` stopped.
-
-    Raises:
-        Interrupted: Ctrl-C was pressed; the run can continue.
-        UserError: the loss is not a number any more, or there is nothing to continue.
     """
-    if resume:
-        position = run.resume(classifier, optimizer)
-    else:
-        run.start()
-        position = Position()
-    loop = Loop(classifier, optimizer, pad_id, training, dev, settings, run, position)
-    with _ctrl_c() as stop:
-        try:
-            while position.epoch < settings.epochs:
-                loop.epoch(stop)
-        except Interrupted:
-            run.save(classifier, optimizer, position)
-            raise
-    run.load_best(classifier)
-
-
-@dataclass
-class Loop:
-    """A run in progress: ``step`` and ``epoch`` move its position, its weights and its log."""
 
     classifier: nn.Module
     optimizer: torch.optim.Optimizer
@@ -119,7 +87,30 @@ class Loop:
     dev: Split
     settings: Settings
     run: Run
-    position: Position
+    position: Position = field(default_factory=Position)
+
+    def train(self, resume: bool = False) -> None:
+        """Train, evaluate on dev after each epoch and keep the best weights; the classifier ends with these.
+
+        Args:
+            resume: continue where ``run`` stopped.
+
+        Raises:
+            Interrupted: Ctrl-C was pressed; the run can continue.
+            UserError: the loss is not a number any more, or there is nothing to continue.
+        """
+        if resume:
+            self.position = self.run.resume(self.classifier, self.optimizer)
+        else:
+            self.run.start()
+        with _ctrl_c() as stop:
+            try:
+                while self.position.epoch < self.settings.epochs:
+                    self.epoch(stop)
+            except Interrupted:
+                self.run.save(self.classifier, self.optimizer, self.position)
+                raise
+        self.run.load_best(self.classifier)
 
     def epoch(self, stop: threading.Event) -> None:
         """What is left of the current epoch, then dev."""

@@ -2,7 +2,7 @@
 
     settings.json       what the run was started with
     log.jsonl           one line a step and one an epoch
-    state.safetensors   everything the next step needs: weights that learn, the optimiser's memory, the position
+    state.pt            everything the next step needs: weights that learn, the optimiser's memory, the position
     best.safetensors    the weights of the epoch with the best accuracy on dev
 
 Every file but the log is replaced in one move; of the log, lines after the state are dropped when a run continues.
@@ -64,7 +64,7 @@ class Run:
 
     @property
     def state_path(self) -> Path:
-        return self.folder / "state.safetensors"
+        return self.folder / "state.pt"
 
     @property
     def best_path(self) -> Path:
@@ -77,7 +77,7 @@ class Run:
             UserError: the folder holds a run that was not finished; its work would be lost.
         """
         if self.state_path.exists():
-            position = _read_position(self.state_path)
+            position, _ = _read_state(self.state_path)
             epochs = _read_settings(self.folder).get("epochs", 0)
             if position.epoch < epochs:
                 raise UserError(
@@ -115,10 +115,10 @@ class Run:
         if not self.state_path.exists():  # stopped before anything was saved
             self.log.cut(Position())
             return Position()
-        tensors, metadata = _read(self.state_path)
+        position, state = _read_state(self.state_path)
         try:
-            position = Position(**json.loads(metadata["position"]))
-            _restore(model, optimizer, tensors, json.loads(metadata["optimizer"]))
+            _copy(learning(model), state["model"])
+            optimizer.load_state_dict(state["optimizer"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"{self.state_path} does not fit this model ({error}); start anew without it") from error
         self.log.cut(position)
@@ -126,17 +126,9 @@ class Run:
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
         """Write what the next step needs. What was there stays until the new file is whole."""
-        state = optimizer.state_dict()
-        tensors = {f"model.{name}": tensor for name, tensor in learning(model).items()}
-        numbers: dict[str, dict[str, Any]] = {}
-        for index, values in state["state"].items():
-            for name, value in values.items():
-                if isinstance(value, torch.Tensor):
-                    tensors[f"optimizer.{index}.{name}"] = value
-                else:
-                    numbers.setdefault(str(index), {})[name] = value
-        metadata = {"position": json.dumps(asdict(position)), "optimizer": json.dumps(numbers)}
-        files.write_tensors(self.state_path, tensors, metadata)
+        state = {"model": learning(model), "optimizer": optimizer.state_dict(), "position": asdict(position)}
+        with files.atomic(self.state_path, durable=True) as file:
+            torch.save(state, file)
 
     def save_best(self, model: nn.Module) -> None:
         """Keep the weights that learn, as they are now."""
@@ -190,22 +182,6 @@ def learning(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def _restore(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    tensors: dict[str, torch.Tensor],
-    numbers: dict[str, dict[str, Any]],
-) -> None:
-    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-    _copy(learning(model), weights)
-    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in numbers.items()}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
 def _copy(wanted: Mapping[str, torch.Tensor], stored: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in wanted.items():
         tensor.copy_(stored[name])
@@ -219,11 +195,12 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise UserError(f"{path} cannot be read ({error})") from error
 
 
-def _read_position(path: Path) -> Position:
+def _read_state(path: Path) -> tuple[Position, dict[str, Any]]:
+    """The position, and everything else that ``Run.save`` wrote; tensors are read once they are used."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return Position(**json.loads((file.metadata() or {})["position"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return Position(**state.pop("position")), state
+    except Exception as error:  # torch raises many types on a damaged file
         raise UserError(f"{path} cannot be read ({error}); remove it to start anew") from error
 
 

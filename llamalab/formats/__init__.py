@@ -26,6 +26,7 @@ from llamalab.formats.checks import (
     reading,
     regular_file,
 )
+from llamalab.vocab.tokenizer_files import has_chat_template
 
 __all__ = ["FORMATS", "Checkpoint", "FormatError", "detect", "format_for", "inspect", "load", "save"]
 
@@ -71,11 +72,10 @@ def _detect_directory(path: Path) -> str:
     raise FormatError(f"{path / 'config.json'}: has neither 'format' (llamalab) nor 'model_type' (Hugging Face).")
 
 
-def _open(path: str | Path) -> Contents:
-    path = Path(path)
-    module = FORMATS[detect(path)]
+def _open(path: Path) -> tuple[str, Contents]:
+    name = detect(path)
     with reading(path):
-        return module.open_checkpoint(path)
+        return name, FORMATS[name].open_checkpoint(path)
 
 
 def load(path: str | Path, dtype: torch.dtype | None = torch.float32) -> Checkpoint:
@@ -84,12 +84,13 @@ def load(path: str | Path, dtype: torch.dtype | None = torch.float32) -> Checkpo
     dtype: of the weights; None keeps the stored one, float32 for quantised weights.
     Raises FormatError when the file is damaged, hostile, or a model that llama.Llama does not build.
     """
-    contents = _open(path)
-    with reading(contents.path):
+    path = Path(path)
+    name, contents = _open(path)
+    with reading(path):
         weights = contents.read(dtype)
     if contents.config["tie_embeddings"]:
         weights["output.weight"] = weights["tok_embeddings.weight"]
-    return Checkpoint(contents.config, weights, contents.format, contents.path, contents.tokenizer)
+    return Checkpoint(contents.config, weights, name, path, contents.tokenizer)
 
 
 def save(checkpoint: Checkpoint, path: str | Path, format: str | None = None) -> None:
@@ -127,15 +128,15 @@ def inspect(path: str | Path) -> dict[str, Any]:
     Keys: path, format, config, parameters (tied ones once), tensors (list of name, shape, dtype as stored),
     tokenizer (path or None), chat_template (bool). Raises FormatError as load does.
     """
-    contents = _open(path)
+    name, contents = _open(Path(path))
     return {
-        "path": str(contents.path),
-        "format": contents.format,
+        "path": str(path),
+        "format": name,
         "config": contents.config,
         "parameters": contents.parameters(),
         "tensors": [
             {"name": name, "shape": list(shape), "dtype": dtype} for name, (shape, dtype) in contents.tensors.items()
         ],
         "tokenizer": str(contents.tokenizer) if contents.tokenizer else None,
-        "chat_template": contents.chat_template,
+        "chat_template": has_chat_template(contents.tokenizer),
     }

@@ -63,13 +63,10 @@ class Contents:
         llama.Llama, without the tied output.
     """
 
-    format: str
-    path: Path
     config: dict[str, Any]
     tensors: dict[str, tuple[Shape, str]]
     read: Callable[[torch.dtype | None], dict[str, torch.Tensor]]
-    tokenizer: Path | None = None
-    chat_template: bool = False
+    tokenizer: Path | None
 
     def parameters(self) -> int:
         """Return the number of parameters, tied ones counted once."""

@@ -93,35 +93,33 @@ def check_config(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """
 
     full = DEFAULTS | dict(config)
-
-    def require(key: str, good: bool, wanted: str) -> None:
-        if not good:
-            raise FormatError(f"{path}: the config's {key} is {show(full[key])}, but must be {wanted}.")
-
-    def whole(key: str, limit: int) -> bool:
-        return type(full[key]) is int and 1 <= full[key] <= limit
-
-    for key, value in full.items():
-        require(key, isinstance(value, (bool, int, float, str, list, dict, type(None))), "a plain value")
     if full["n_kv_heads"] is None:
         full["n_kv_heads"] = full["n_heads"]
+    for key, good, wanted in _rules(full):
+        if not good:
+            raise FormatError(f"{path}: the config's {key} is {show(full[key])}, but must be {wanted}.")
+    return full | {key: float(full[key]) for key in ("layer_norm_eps", "rope_theta", "dropout")}
+
+
+def _rules(config: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """Yield (key, whether it is good, what it must be); a rule may rely on those before it."""
+    for key, value in config.items():
+        yield key, isinstance(value, (bool, int, float, str, list, dict, type(None))), "a plain value"
     for key in SIZES:
         limit = MAX_SEQ_LEN if key == "max_seq_len" else MAX_COUNT
-        require(key, whole(key, limit), f"a whole number from 1 to {limit}")
-    hidden_dim = full["hidden_dim"] is None or whole("hidden_dim", MAX_COUNT)
-    require("hidden_dim", hidden_dim, f"null or a whole number from 1 to {MAX_COUNT}")
+        yield key, type(config[key]) is int and 1 <= config[key] <= limit, f"a whole number from 1 to {limit}"
+    hidden_dim = config["hidden_dim"]
+    fits = hidden_dim is None or (type(hidden_dim) is int and 1 <= hidden_dim <= MAX_COUNT)
+    yield "hidden_dim", fits, f"null or a whole number from 1 to {MAX_COUNT}"
     for key in ("layer_norm_eps", "rope_theta"):
-        require(key, 0 < _number(full[key]) < inf, "a number above 0")
-        full[key] = float(full[key])
-    require("dropout", 0 <= _number(full["dropout"]) < 1, "a number from 0 up to, but not including, 1")
-    full["dropout"] = float(full["dropout"])
+        yield key, 0 < _number(config[key]) < inf, "a number above 0"
+    yield "dropout", 0 <= _number(config["dropout"]) < 1, "a number from 0 up to, but not including, 1"
     for key in ("causal", "tie_embeddings"):
-        require(key, isinstance(full[key], bool), "true or false")
-    require("norm", full["norm"] in ("rmsnorm", "layernorm"), "'rmsnorm' or 'layernorm'")
-    heads, kv_heads = full["n_heads"], full["n_kv_heads"]
-    require("dim", full["dim"] % (2 * heads) == 0, f"an even number of channels for each of {heads} heads")
-    require("n_heads", heads % kv_heads == 0, f"a multiple of n_kv_heads ({kv_heads})")
-    return full
+        yield key, isinstance(config[key], bool), "true or false"
+    yield "norm", config["norm"] in ("rmsnorm", "layernorm"), "'rmsnorm' or 'layernorm'"
+    heads, kv_heads = config["n_heads"], config["n_kv_heads"]
+    yield "dim", config["dim"] % (2 * heads) == 0, f"an even number of channels for each of {heads} heads"
+    yield "n_heads", heads % kv_heads == 0, f"a multiple of n_kv_heads ({kv_heads})"
 
 
 def _number(value: Any) -> float:

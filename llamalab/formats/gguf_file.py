@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError, feed_forward_dim, spelling
-from llamalab.formats.checks import check_config, check_shapes, refuse_other_values, refuse_unless, show
+from llamalab.formats.checks import check_config, check_shapes, refuse_other_values, refuse_unless
 from llamalab.formats.gguf_blocks import dequantize
 from llamalab.formats.gguf_header import ARRAY, Header, TensorInfo, read_header
 from llamalab.formats.writing import atomic_file
@@ -38,6 +38,7 @@ REQUIRED = ("dim", "n_layers", "n_heads", "hidden_dim", "max_seq_len", "layer_no
 
 # metadata key -> the values that change nothing; any other value is a model we do not build
 PLAIN_VALUES: dict[str, tuple[Any, ...]] = {
+    "general.architecture": ("llama",),
     "llama.rope.scaling.type": ("none",),
     "llama.rope.scaling.factor": (0.0, 1.0),
     "llama.rope.scale_linear": (0.0, 1.0),
@@ -59,25 +60,15 @@ def open_checkpoint(path: Path) -> Contents:
     config = read_config(path, header)
     shapes = {name: info.shape for name, info in header.tensors.items()}
     stored_names = check_shapes(path, config, shapes, SPELL)
-    has_vocabulary = "tokenizer.ggml.tokens" in header.metadata
-    return Contents(
-        format="gguf",
-        path=path,
-        config=config,
-        tensors={name: (info.shape, info.type) for name, info in header.tensors.items()},
-        read=partial(read_weights, path, {ours: header.tensors[name] for ours, name in stored_names.items()}),
-        tokenizer=path if has_vocabulary else None,
-        chat_template="tokenizer.chat_template" in header.metadata,
-    )
+    tensors = {name: (info.shape, info.type) for name, info in header.tensors.items()}
+    read = partial(read_weights, path, {ours: header.tensors[name] for ours, name in stored_names.items()})
+    return Contents(config, tensors, read, path if "tokenizer.ggml.tokens" in header.metadata else None)
 
 
 def read_config(path: Path, header: Header) -> dict[str, Any]:
     """Return the model's config from a GGUF header; raises FormatError naming what we do not build."""
     metadata = header.metadata
-    architecture = metadata.get("general.architecture")
-    if architecture != "llama":
-        raise FormatError(f"{path}: general.architecture is {show(architecture)}, but only 'llama' is supported.")
-    refuse_other_values(path, metadata, PLAIN_VALUES)
+    refuse_other_values(path, {"general.architecture": None} | metadata, PLAIN_VALUES)
     found = {ours: metadata[key] for ours, key in FIELDS.items() if key in metadata}
     for ours in REQUIRED:
         if ours not in found:
@@ -92,12 +83,7 @@ def read_config(path: Path, header: Header) -> dict[str, Any]:
                 found[ours] = float(str(np.float32(found[ours])))  # 1e-05, not 9.999999747378752e-06
     config = check_config(path, found | {"tie_embeddings": "output.weight" not in header.tensors})
     head_dim = config["dim"] // config["n_heads"]
-    for key in HEAD_DIM_KEYS:
-        value = metadata.get(key, head_dim)
-        if type(value) is not int or value != head_dim:
-            raise FormatError(
-                f"{path}: {key} is {show(value)}, but only embedding_length / head_count ({head_dim}) is supported."
-            )
+    refuse_other_values(path, metadata, dict.fromkeys(HEAD_DIM_KEYS, (head_dim,)))
     return config
 
 

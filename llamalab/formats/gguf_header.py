@@ -14,7 +14,7 @@ seconds for a real model. Every count and length is checked against the bytes th
 import mmap
 import struct
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -267,6 +267,4 @@ class _Reader:
                     f"the tensor {info.name!r} ends at byte {data_start + end} but the file has {self.size} "
                     "(truncated; fetch it again)"
                 )
-            header.tensors[info.name] = TensorInfo(
-                info.name, info.shape, info.type, data_start + info.offset, info.nbytes
-            )
+            header.tensors[info.name] = replace(info, offset=data_start + info.offset)

@@ -28,7 +28,6 @@ from llamalab.formats.writing import atomic_directory
 from llamalab.vocab.tokenizer_files import (
     copy_tokenizer,
     find_in,
-    has_chat_template,
     token_ids,
     write_json,
 )
@@ -70,23 +69,14 @@ def open_checkpoint(path: Path) -> Contents:
         ignored.add("lm_head.weight")
     shapes = {name: shape for name, (shape, _) in specs.items()}
     stored_names = check_shapes(path, config, shapes, SPELL, ignored)
-    tokenizer = find_in(path)
-    return Contents(
-        format="huggingface",
-        path=path,
-        config=config,
-        tensors={name: specs[name] for name in stored_names.values()},
-        read=partial(read_weights, path, config, files, stored_names),
-        tokenizer=tokenizer,
-        chat_template=has_chat_template(tokenizer),
-    )
+    tensors = {name: specs[name] for name in stored_names.values()}
+    return Contents(config, tensors, partial(read_weights, path, config, files, stored_names), find_in(path))
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Return the model's config from a config.json; raises FormatError naming what we do not build."""
     fields = read_json(path)
-    if fields.get("model_type") != "llama":
-        raise FormatError(f"{path}: model_type is {show(fields.get('model_type'))}, but only 'llama' is supported.")
+    refuse_other_values(path, {"model_type": None} | fields, {"model_type": ("llama",)})
     architectures = fields.get("architectures") or ["LlamaForCausalLM"]
     if architectures != ["LlamaForCausalLM"]:
         first = architectures[0] if isinstance(architectures, list) else architectures
@@ -102,11 +92,7 @@ def read_config(path: Path) -> dict[str, Any]:
     found["tie_embeddings"] = fields.get("tie_word_embeddings", False)
     config = check_config(path, found)
     head_dim = config["dim"] // config["n_heads"]
-    if fields.get("head_dim") not in (None, head_dim):
-        raise FormatError(
-            f"{path}: head_dim is {show(fields['head_dim'])}, but only hidden_size / num_attention_heads "
-            f"({head_dim}) is supported."
-        )
+    refuse_other_values(path, fields, {"head_dim": (head_dim, None)})
     return config
 
 

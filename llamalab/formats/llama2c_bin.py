@@ -80,14 +80,8 @@ def open_checkpoint(path: Path) -> Contents:
         reason = "truncated; fetch it again" if size < wanted else "not a llama2.c file, or another version"
         raise FormatError(f"{path}: has {size} bytes, but its header asks for {wanted} ({reason}).")
     tensors = {name: (shape, _type(name, version)) for name, shape in _layout(version, config) if name}
-    return Contents(
-        format="llama2c-bin",
-        path=path,
-        config=config,
-        tensors=tensors,
-        read=partial(read_weights, path, version, config, group),
-        tokenizer=find_beside(path, config["vocab_size"]),
-    )
+    read = partial(read_weights, path, version, config, group)
+    return Contents(config, tensors, read, find_beside(path, config["vocab_size"]))
 
 
 def _read_header(path: Path, start: bytes) -> tuple[int, dict[str, Any], int]:

@@ -57,14 +57,9 @@ def open_checkpoint(path: Path) -> Contents:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     ignored = {"output.weight"} if config["tie_embeddings"] else set()
     stored_names = check_shapes(path, config, shapes, spell, ignored)
-    return Contents(
-        format="llama2c-pt",
-        path=path,
-        config=config,
-        tensors={name: (shapes[name], FLOATS[tensors[name].dtype]) for name in stored_names.values()},
-        read=partial(read_weights, path, config, tensors, stored_names),
-        tokenizer=find_beside(path, config["vocab_size"]),
-    )
+    stored = {name: (shapes[name], FLOATS[tensors[name].dtype]) for name in stored_names.values()}
+    read = partial(read_weights, path, config, tensors, stored_names)
+    return Contents(config, stored, read, find_beside(path, config["vocab_size"]))
 
 
 def read_config(path: Path, arguments: dict[Any, Any], tensors: dict[str, torch.Tensor]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError
 from llamalab.formats.checks import check_config, check_shapes, plain_name, read_json, regular_file, show
 from llamalab.formats.safetensors_files import read_specs, read_tensors
 from llamalab.formats.writing import atomic_directory
-from llamalab.vocab.tokenizer_files import copy_tokenizer, has_chat_template, write_json
+from llamalab.vocab.tokenizer_files import copy_tokenizer, write_json
 
 FORMAT, VERSION = "llamalab", 1
 
@@ -30,16 +30,8 @@ def open_checkpoint(path: Path) -> Contents:
     config = check_config(config_path, fields["config"])
     specs = read_specs(weights_path)
     stored_names = check_shapes(weights_path, config, {name: shape for name, (shape, _) in specs.items()})
-    tokenizer = _tokenizer(config_path, fields)
-    return Contents(
-        format=FORMAT,
-        path=path,
-        config=config,
-        tensors={name: specs[name] for name in stored_names},
-        read=partial(read_tensors, weights_path, stored_names),
-        tokenizer=tokenizer,
-        chat_template=has_chat_template(tokenizer),
-    )
+    tensors = {name: specs[name] for name in stored_names}
+    return Contents(config, tensors, partial(read_tensors, weights_path, stored_names), _tokenizer(config_path, fields))
 
 
 def _tokenizer(config_path: Path, fields: dict[str, Any]) -> Path | None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from llamalab import classification, formats, models
+from llamalab import formats, models
 from llamalab.formats import gguf_header
 from llamalab.formats.gguf_blocks import FAST, dequantize
 from llamalab.formats.gguf_header import TENSOR_TYPES, read_header, read_metadata
@@ -222,7 +222,7 @@ def test_a_finetuning_run_parses_a_gguf_header_once(files, tmp_path, parsed):
     last_changed(path, seconds_ago=5)
     parsed.clear()
     models.open_tokenizer(path)
-    classification._window(path)
+    formats.inspect(path)["config"]["max_seq_len"]
     models.load(path)
     assert parsed == [path]
 

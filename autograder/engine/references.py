@@ -220,27 +220,24 @@ def _from_file(
     arrays: dict[str, np.ndarray],
 ) -> References:
     chosen = facts["sets"][number]
-    inputs = {case: _decoded(values) for case, values in chosen["inputs"].items()}
-    expected = {
-        case: {variant: _decoded(values) for variant, values in variants.items()}
-        for case, variants in chosen["expected"].items()
-    }
-    samples: dict[tuple[str, str], np.ndarray] = {}
-    for name, array in arrays.items():
-        _, kind, first, *rest = name.split("/")
-        if kind == "inputs":
-            inputs[first][rest[0]] = array
-        elif kind == "expected":
-            draws = chosen["draws"][first].get(rest[1])
-            expected[first][rest[0]][rest[1]] = array if draws is None else Draws(array, draws)
-        else:
-            samples[first, rest[0]] = array
+
+    def named(place: str, values: Named, draws: Mapping[str, int] | None = None) -> Named:
+        """The plain values of one place, and the arrays that lie below it; of those in ``draws``, distributions."""
+        # No name has a slash in it, so that nothing lies below a place but its own arrays.
+        start = f"{number}/{place}/"
+        below = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+        drawn = {name: Draws(below[name], count) for name, count in (draws or {}).items() if name in below}
+        return {**{name: plain.decode(value) for name, value in values.items()}, **below, **drawn}
+
     fingerprints = tuple(
         Fingerprint(
             entry["name"],
             entry["says"],
             entry["advice"],
-            {case: Digest(text, samples[entry["name"], case]) for case, text in entry["signatures"].items()},
+            {
+                case: Digest(signature, arrays[f"{number}/fingerprints/{entry['name']}/{case}"])
+                for case, signature in entry["signatures"].items()
+            },
             entry["made_from"],
         )
         for entry in chosen["fingerprints"]
@@ -255,12 +252,14 @@ def _from_file(
         axes={name: axes if isinstance(axes, str) else tuple(axes) for name, axes in facts["axes"].items()},
         options=plain.decode(chosen["options"]),
         known_options=known,
-        inputs=inputs,
-        expected=expected,
+        inputs={case: named(f"inputs/{case}", values) for case, values in chosen["inputs"].items()},
+        expected={
+            case: {
+                variant: named(f"expected/{case}/{variant}", values, chosen["draws"][case])
+                for variant, values in variants.items()
+            }
+            for case, variants in chosen["expected"].items()
+        },
         questions=questions,
         fingerprints=fingerprints,
     )
-
-
-def _decoded(values: Named) -> Named:
-    return {name: plain.decode(value) for name, value in values.items()}

@@ -26,7 +26,7 @@ import numpy as np
 
 from autograder.worker import call, confinement, protocol
 
-PRINTED_KEPT, STACK_KEPT = 8192, 16384  # bytes
+TEXT_KEPT = {"printed": 8192, "stack": 16384}  # bytes, by pipe
 OPEN_FILES, FILE_SIZE, PROCESSES = 256, 64 << 20, 128  # what a request may have; processes not as the grading user
 TICK = 0.02  # seconds between looks at a fork
 SAYING_WHERE = 0.1  # seconds for writing down which functions it is in
@@ -42,10 +42,14 @@ class Ended:
     status: int = 0
     answer: protocol.Assembly = field(default_factory=protocol.Assembly)
     printed: bytearray = field(default_factory=bytearray)
-    stack: bytearray = field(default_factory=bytearray)
+    stack: bytearray = field(default_factory=bytearray)  # what ``faulthandler`` wrote
 
-    def keep_answer(self, piece: bytes) -> None:
-        """Take a piece of the answer and notice when it is whole or over the limits."""
+    def keep(self, pipe: str, piece: bytes) -> None:
+        """Take a piece of what came through a pipe: ``answer``, which may then be whole or over the limits, or text."""
+        if pipe != "answer":
+            kept = getattr(self, pipe)
+            kept += piece[: TEXT_KEPT[pipe] - len(kept)]
+            return
         try:
             self.answer.add(piece)
         except protocol.ProtocolError:
@@ -53,26 +57,16 @@ class Ended:
         if self.answer.complete:
             self.how = "answered"
 
-    def keep_printed(self, piece: bytes) -> None:
-        self.printed += piece[: PRINTED_KEPT - len(self.printed)]
-
-    def keep_stack(self, piece: bytes) -> None:
-        """Take a piece of what ``faulthandler`` writes."""
-        self.stack += piece[: STACK_KEPT - len(self.stack)]
-
     def died(self, code: int) -> None:
         """Note an exit code, negative for a signal, of a process that has not answered."""
         if self.how == "timeout":
             self.how, self.status = ("signalled", -code) if code < 0 else ("exited", code)
 
     def message(self) -> protocol.Message:
-        return {
-            "how": self.how,
-            "status": self.status,
-            "answer": np.frombuffer(bytes(self.answer.data) if self.how == "answered" else b"", dtype="u1"),
-            "printed": np.frombuffer(bytes(self.printed), dtype="u1"),
-            "stack": np.frombuffer(bytes(self.stack), dtype="u1"),
-        }
+        answer = self.answer.data if self.how == "answered" else b""
+        said = {"answer": answer, "printed": self.printed, "stack": self.stack}
+        arrays = {name: np.frombuffer(bytes(data), dtype="u1") for name, data in said.items()}
+        return {"how": self.how, "status": self.status, **arrays}
 
 
 def run_in_fork(
@@ -85,15 +79,14 @@ def run_in_fork(
     Args:
         confined: this is the first process of the namespaces of ``confinement.enter``.
     """
-    answer_in, answer_out = os.pipe()
-    printed_in, printed_out = os.pipe()
-    stack_in, stack_out = os.pipe()
-    go_on_in, go_on_out = os.pipe()
+    (answer_in, answer_out), (printed_in, printed_out), (stack_in, stack_out) = (os.pipe() for _ in range(3))
+    go_on_in, go_on_out = os.pipe()  # the only one in which this side writes
+    ours, theirs = (answer_in, printed_in, stack_in, go_on_out), (answer_out, printed_out, stack_out, go_on_in)
     pid = os.fork()
     if pid == 0:
         try:
             os.setsid()
-            for descriptor in (*private, answer_in, printed_in, stack_in, go_on_out):
+            for descriptor in (*private, *ours):
                 os.close(descriptor)
             redirect_standard_streams(printed_out)
             faulthandler.register(signal.SIGUSR1, file=stack_out)
@@ -108,10 +101,11 @@ def run_in_fork(
             traceback.print_exc()
         finally:
             os._exit(1)
-    for descriptor in (answer_out, printed_out, stack_out, go_on_in):
+    for descriptor in theirs:
         os.close(descriptor)
     try:
-        with _Watch(pid, (answer_in, printed_in, stack_in), request, confined) as watch:
+        pipes = {"answer": answer_in, "printed": printed_in, "stack": stack_in}
+        with _Watch(pid, pipes, request, confined) as watch:
             for number in range(len(cases)):
                 if number:
                     _let_go_on(go_on_out)
@@ -122,7 +116,7 @@ def run_in_fork(
                 if ended.how != "answered":
                     return
     finally:
-        for descriptor in (answer_in, printed_in, stack_in, go_on_out):
+        for descriptor in ours:
             os.close(descriptor)
 
 
@@ -144,17 +138,16 @@ def _let_go_on(descriptor: int) -> None:
 class _Watch:
     """What the process that watches a fork knows about it. Leaving the context ends the fork and all it has started."""
 
-    def __init__(self, pid: int, pipes: tuple[int, int, int], request: protocol.Message, confined: bool) -> None:
-        answers, printed, stack = pipes
+    def __init__(self, pid: int, pipes: dict[str, int], request: protocol.Message, confined: bool) -> None:
         self._pid, self._confined, self._over = pid, confined, False
         self._seconds, self._cpu, self._memory = request["timeout"], request["cpu"] or math.inf, request["memory"]
+        # A fork shares all that torch takes with this process; only what it has beyond that is the submission's.
         self._baseline = confinement.own_memory() if confined else 0
         self._status: int | None = None
         self._ended = Ended()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(answers, selectors.EVENT_READ, lambda piece: self._ended.keep_answer(piece))
-        self._selector.register(printed, selectors.EVENT_READ, lambda piece: self._ended.keep_printed(piece))
-        self._selector.register(stack, selectors.EVENT_READ, lambda piece: self._ended.keep_stack(piece))
+        for pipe, descriptor in pipes.items():
+            self._selector.register(descriptor, selectors.EVENT_READ, pipe)
 
     def __enter__(self) -> _Watch:
         return self
@@ -170,26 +163,39 @@ class _Watch:
         weighed = time.monotonic()
         worked = self._processor_time()
         while ended.how == "timeout" and time.monotonic() < deadline:
-            read_something = _read_ready(self._selector, timeout=TICK)
+            read_something = self._read_ready(TICK)
             if self._status is None:
                 finished, code = os.waitpid(self._pid, os.WNOHANG)
                 self._status = os.waitstatus_to_exitcode(code) if finished else None
-            elif not read_something:
+            elif not read_something:  # the exit was seen in an earlier turn, and nothing has come since
                 ended.died(self._status)
             if self._confined and ended.how == "timeout" and time.monotonic() > weighed + TICK:  # even while it prints
                 weighed = time.monotonic()
                 if confinement.memory_in_use(self._baseline, self._memory) > self._memory:
                     ended.how = "memory"
+            # Also of an answer that is here already: the last of the work may have come with it, within one tick.
             if self._processor_time() - worked > self._cpu and ended.how in ("timeout", "answered"):
                 ended.how = "cpu"
         how = ended.how
         if how in ("timeout", "cpu"):
             self._ask_where()
         if how != "answered":
-            self.end()
-        _read_ready(self._selector, timeout=0)  # what was printed last
+            self.end()  # before the last look: whatever still writes would otherwise go on doing so
+        self._read_ready(0)  # what was printed last
         ended.how = how  # an answer that comes only now is late
         return ended
+
+    def _read_ready(self, timeout: float) -> bool:
+        """Keep what can be read now, a piece of each pipe; whether there was anything."""
+        found = False
+        for key, _ in self._selector.select(timeout):
+            piece = os.read(key.fd, 1 << 20)
+            if piece:
+                found = True
+                self._ended.keep(key.data, piece)
+            else:
+                self._selector.unregister(key.fd)
+        return found
 
     def _processor_time(self) -> float:
         """Seconds of processor time of the fork and of what it waited for, where they are limited."""
@@ -207,7 +213,7 @@ class _Watch:
         until = time.monotonic() + SAYING_WHERE
         if self._status is None:
             os.kill(self._pid, signal.SIGUSR1)
-            while (_read_ready(self._selector, TICK) or not self._ended.stack) and time.monotonic() < until:
+            while (self._read_ready(TICK) or not self._ended.stack) and time.monotonic() < until:
                 pass
 
     def end(self) -> None:
@@ -220,22 +226,6 @@ class _Watch:
         else:
             _kill(self._pid, reaped=self._status is not None)
             confinement.end_descendants()
-
-
-def _read_ready(selector: selectors.BaseSelector, timeout: float) -> bool:
-    """Hand over what can be read now, a pipe at a time; whether there was anything."""
-    found = False
-    if not selector.get_map():
-        time.sleep(timeout)
-        return False
-    for key, _ in selector.select(timeout):
-        piece = os.read(key.fd, 1 << 20)
-        if piece:
-            found = True
-            key.data(piece)
-        else:
-            selector.unregister(key.fd)
-    return found
 
 
 def _kill(pid: int, reaped: bool) -> None:

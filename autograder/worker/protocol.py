@@ -12,10 +12,11 @@ before it reads or allocates. Arrays are NumPy's, so that the grading process ne
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -90,18 +91,13 @@ def decode(data: bytes, limits: MessageLimits = MessageLimits()) -> dict[str, An
     Raises:
         ProtocolError: as ``read``, or bytes left over.
     """
-    view, position = memoryview(data), 0
-
-    def take(count: int) -> bytes:
-        nonlocal position
-        if count > len(view) - position:
-            raise ProtocolError(f"the message ends after {len(view)} bytes, in the middle of something")
-        position += count
-        return bytes(view[position - count : position])
-
-    message = _parse(take, limits)
-    if position != len(view):
-        raise ProtocolError(f"{len(view) - position} bytes after the message")
+    stream = io.BytesIO(data)
+    try:
+        message = read(stream, limits)
+    except EOFError:
+        raise ProtocolError(f"the message ends after {len(data)} bytes, in the middle of something") from None
+    if stream.tell() != len(data):
+        raise ProtocolError(f"{len(data) - stream.tell()} bytes after the message")
     return message
 
 
@@ -119,7 +115,13 @@ def read(stream: BinaryIO, limits: MessageLimits = MessageLimits()) -> dict[str,
             raise EOFError
         return data
 
-    return _parse(take, limits)
+    header = _header(take(_header_length(take(4), limits)))
+    values, layout = header["values"], _layout(header["tensors"], limits)
+    if any(len(name) > limits.name for name in values):
+        raise ProtocolError("a name is too long")
+    if values.keys() & header["tensors"].keys():
+        raise ProtocolError("a name is used twice")
+    return {**values, **{name: _array(take(size), dtype, shape) for name, dtype, shape, size in layout}}
 
 
 class Assembly:
@@ -152,16 +154,6 @@ def _size(data: bytes, limits: MessageLimits) -> int:
         return 4 + length
     header = _header(bytes(data[4 : 4 + length]))
     return 4 + length + sum(size for *_, size in _layout(header["tensors"], limits))
-
-
-def _parse(take: Callable[[int], bytes], limits: MessageLimits) -> dict[str, Any]:
-    header = _header(take(_header_length(take(4), limits)))
-    values, layout = header["values"], _layout(header["tensors"], limits)
-    if any(len(name) > limits.name for name in values):
-        raise ProtocolError("a name is too long")
-    if values.keys() & header["tensors"].keys():
-        raise ProtocolError("a name is used twice")
-    return {**values, **{name: _array(take(size), dtype, shape) for name, dtype, shape, size in layout}}
 
 
 def _array(data: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:

@@ -26,7 +26,7 @@ class ImportFailed(Exception):
         self.file = file
 
 
-class StudentModules:
+class StudentModules(importlib.abc.MetaPathFinder):
     """The student's modules as one component sees them. One at a time: inside its context ``import`` finds them.
 
     Leaving the context forgets them, and the provided ones but packages, so that the next begins with fresh modules.
@@ -49,16 +49,19 @@ class StudentModules:
         stuck: Mapping[str, str],
     ) -> None:
         self.student = student
-        self._finder = _Finder(student, sources, provided, wanted, stuck)
+        self._sources, self._provided, self._stuck = sources, provided, stuck
+        self._wanted = {name for name in student if any(f"{name}.".startswith(f"{each}.") for each in wanted)}
+        self._stubs: dict[str, dict[str, Any]] = {}
+        self._found: set[str] = set()
 
     def __enter__(self) -> StudentModules:
-        sys.meta_path.insert(0, self._finder)
+        sys.meta_path.insert(0, self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._finder in sys.meta_path:  # a submission may have changed that too
-            sys.meta_path.remove(self._finder)
-        for name in self._finder.found:
+        if self in sys.meta_path:  # a submission may have changed that too
+            sys.meta_path.remove(self)
+        for name in self._found:
             sys.modules.pop(name, None)
 
     def module(self, name: str) -> ModuleType:
@@ -81,47 +84,31 @@ class StudentModules:
         known one, and so the constructors in one file can be graded apart. Call it before ``module``.
         """
         module = max((each for each in self.student if name.startswith(f"{each}.")), key=len)
-        self._finder.stubs.setdefault(module, {})[name.removeprefix(f"{module}.")] = known
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    def __init__(
-        self,
-        student: Mapping[str, str],
-        sources: Mapping[str, bytes],
-        provided: Mapping[str, str],
-        wanted: Collection[str],
-        stuck: Mapping[str, str],
-    ) -> None:
-        self.student, self.sources, self.provided, self.stuck = student, sources, provided, stuck
-        self.wanted = {name for name in student if any(f"{name}.".startswith(f"{each}.") for each in wanted)}
-        self.stubs: dict[str, dict[str, Any]] = {}
-        self.found: set[str] = set()
+        self._stubs.setdefault(module, {})[name.removeprefix(f"{module}.")] = known
 
     def find_spec(self, fullname, path=None, target=None):
-        spec = self._provided(fullname) or self._student(fullname)
-        if spec is not None and (spec.submodule_search_locations is None or fullname not in self.provided):
-            self.found.add(fullname)
+        """What ``import`` asks for a module of this name: a provided file, a student's file or its stand-in."""
+        file = self._provided.get(fullname)
+        if file is None:
+            spec = self._student_spec(fullname)
+        else:
+            spec = importlib.util.spec_from_file_location(fullname, file, loader=_ProvidedLoader(fullname, file))
+        if spec is not None and (file is None or spec.submodule_search_locations is None):
+            self._found.add(fullname)
         return spec
 
-    def _provided(self, fullname: str) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in self.provided:
-            return None
-        file = self.provided[fullname]
-        return importlib.util.spec_from_file_location(fullname, file, loader=_ProvidedLoader(fullname, file))
-
-    def _student(self, fullname: str) -> importlib.machinery.ModuleSpec | None:
+    def _student_spec(self, fullname: str) -> importlib.machinery.ModuleSpec | None:
         is_package = any(name.startswith(f"{fullname}.") for name in self.student)
         if fullname not in self.student:
             return importlib.machinery.ModuleSpec(fullname, None, is_package=True) if is_package else None
-        file, stubs = self.student[fullname], self.stubs.get(fullname, {})
-        if fullname not in self.wanted:
+        file, stubs = self.student[fullname], self._stubs.get(fullname, {})
+        if fullname not in self._wanted:
             return importlib.machinery.ModuleSpec(fullname, _StandInLoader(stubs), is_package=is_package)
-        if fullname not in self.sources:
+        if fullname not in self._sources:
             raise ModuleNotFoundError(f"{file} is missing")
-        if file in self.stuck:
-            raise TimeoutError(self.stuck[file])
-        loader = _SourceLoader(file, self.sources[fullname], stubs)
+        if file in self._stuck:
+            raise TimeoutError(self._stuck[file])
+        loader = _SourceLoader(file, self._sources[fullname], stubs)
         return importlib.machinery.ModuleSpec(fullname, loader, origin=file, is_package=is_package)
 
 

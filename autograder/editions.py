@@ -5,18 +5,16 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from autograder import trust
 from llamalab.errors import UserError
 
-FIELDS = {
-    *("title", "files", "student_files", "student_tree", "provided_files", "command_files", "also_todo"),
-    *("components", "forbidden", "options", "checklist", "smoke", "models"),
-}
-COMPONENT_FIELDS = {"points", "regions", "needs", "forbidden_calls", "options"}
+LISTS = ("student_files", "student_tree", "provided_files", "command_files", "also_todo", "smoke")
+FIELDS = {"title", "files", "components", "forbidden", "options", "checklist", "models", *LISTS}
+COMPONENT_LISTS = ("regions", "needs", "forbidden_calls")
+COMPONENT_FIELDS = {"points", "options", *COMPONENT_LISTS}
 Options = Mapping[str, Any]
 
 
@@ -90,6 +88,12 @@ class Edition:
         graded = [region for component in self.components.values() for region in component.regions]
         return tuple(dict.fromkeys([*graded, *self.also_todo]))
 
+    def student_paths(self, folder: Path) -> dict[str, Path]:
+        """A student's files in a folder, by name: all that it names, and those of its tree that are there."""
+        tree = [path for pattern in self.student_tree for path in sorted(folder.glob(pattern))]
+        named = {name: folder / name for name in self.student_files}
+        return named | {path.relative_to(folder).as_posix(): path for path in tree}
+
     def chosen(self, names: list[str]) -> list[Component]:
         """The components of these names, in the table's order; all of them for no names.
 
@@ -161,7 +165,6 @@ def read(path: Path) -> Edition:
     except (OSError, ValueError) as error:
         raise UserError(f"{path.name}: {error}") from error
     _only(path, "the edition", fields, FIELDS)
-    names = partial(_names, path)
     forbidden, options = _table(path, fields, "forbidden"), _table(path, fields, "options")
     _only(path, "[forbidden]", forbidden, {"imports", "cost"})
     components = fields.get("components")
@@ -175,16 +178,11 @@ def read(path: Path) -> Edition:
         title=str(fields.get("title", path.stem)),
         path=path,
         files=_files(path, fields),
-        student_files=names(fields, "student_files"),
-        student_tree=names(fields, "student_tree"),
-        provided_files=names(fields, "provided_files"),
-        command_files=names(fields, "command_files"),
         components={name: _component(path, name, entry, options) for name, entry in components.items()},
-        also_todo=names(fields, "also_todo"),
-        forbidden_imports=names(forbidden, "imports"),
+        forbidden_imports=_names(path, forbidden, "imports"),
         forbidden_cost=float(cost),
         checklist=str(fields.get("checklist", "")),
-        smoke=names(fields, "smoke"),
+        **{key: _names(path, fields, key) for key in LISTS},
     )
 
 
@@ -209,9 +207,7 @@ def _component(path: Path, name: str, fields: Any, options: Options) -> Componen
     return Component(
         name=name,
         points=float(points),
-        regions=_names(path, fields, "regions"),
-        needs=_names(path, fields, "needs"),
-        forbidden_calls=_names(path, fields, "forbidden_calls"),
+        **{key: _names(path, fields, key) for key in COMPONENT_LISTS},
         options={**options, **_table(path, fields, "options")},
     )
 

@@ -153,8 +153,12 @@ class Judge:
         return value
 
     def _passes_quickly(self, case: str) -> bool:
-        """Whether a case with other, quicker inputs passes with these. If not, nothing is decided."""
-        if not self.references.question(case).quick:
+        """Whether a case with other, quicker inputs passes with these. If not, nothing is decided.
+
+        With limits of its own, a case asks whether its inputs are answered within them: others cannot say.
+        """
+        question = self.references.question(case)
+        if not question.quick or question.limits != NO_LIMITS:
             return False
         if case not in self._passed_quickly:
             if case not in self._quick:

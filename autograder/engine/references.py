@@ -144,48 +144,37 @@ def to_bytes(sets: Iterable[References]) -> bytes:
     """
     sets = list(sets)
     arrays: dict[str, np.ndarray] = {}
-    for number, each in enumerate(sets):
-        arrays |= {f"{number}/{name}": array for name, array in _arrays(each).items()}
     facts = {
         "modules": list(sets[0].modules),
         "axes": {name: axes if isinstance(axes, str) else list(axes) for name, axes in sets[0].axes.items()},
         "options": {name: list(values) for name, values in sets[0].known_options.items()},
-        "sets": [_facts(each) for each in sets],
+        "sets": [_facts(each, str(number), arrays) for number, each in enumerate(sets)],
     }
     stored = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     return save(stored, {"facts": json.dumps(facts)})
 
 
-def _arrays(references: References) -> dict[str, np.ndarray]:
-    """Every array of a set, by its name in the file."""
-    found = {}
-    for case, values in references.inputs.items():
-        found |= _arrays_of(f"inputs/{case}", values)
-    for case, variants in references.expected.items():
-        for variant, values in variants.items():
-            found |= _arrays_of(f"expected/{case}/{variant}", values)
+def _facts(references: References, number: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Everything of a set that is no array. Its arrays join ``arrays``, by their names in the file."""
+
+    def kept(place: str, values: Named) -> Named:
+        """The plain values of one place; arrays and distributions are put below it."""
+        bare = {name: value.probabilities if isinstance(value, Draws) else value for name, value in values.items()}
+        below = {name: value for name, value in bare.items() if isinstance(value, np.ndarray)}
+        arrays.update({f"{number}/{place}/{name}": value for name, value in below.items()})
+        return {name: plain.encode(value) for name, value in bare.items() if name not in below}
+
     for entry in references.fingerprints:
-        for case, digest in entry.digests.items():
-            found[f"fingerprints/{entry.name}/{case}"] = digest.values
-    return found
-
-
-def _arrays_of(prefix: str, values: Named) -> dict[str, np.ndarray]:
-    arrays = {name: value.probabilities if isinstance(value, Draws) else value for name, value in values.items()}
-    return {f"{prefix}/{name}": value for name, value in arrays.items() if isinstance(value, np.ndarray)}
-
-
-def _facts(references: References) -> dict[str, Any]:
-    """Everything of a set that is no array."""
+        kept(f"fingerprints/{entry.name}", {case: digest.values for case, digest in entry.digests.items()})
     return {
         "options": plain.encode(dict(references.options)),
-        "inputs": {case: _plain(values) for case, values in references.inputs.items()},
+        "inputs": {case: kept(f"inputs/{case}", values) for case, values in references.inputs.items()},
         "questions": {
             case: {"quick": plain.encode(question.quick), "limits": vars(question.limits)}
             for case, question in references.questions.items()
         },
         "expected": {
-            case: {variant: _plain(values) for variant, values in variants.items()}
+            case: {variant: kept(f"expected/{case}/{variant}", values) for variant, values in variants.items()}
             for case, variants in references.expected.items()
         },
         "draws": {case: _draws(variants) for case, variants in references.expected.items()},
@@ -205,11 +194,6 @@ def _facts(references: References) -> dict[str, Any]:
 def _draws(variants: Mapping[str, Named]) -> dict[str, int]:
     values = [each for outputs in variants.values() for each in outputs.items()]
     return {name: value.draws for name, value in values if isinstance(value, Draws)}
-
-
-def _plain(values: Named) -> Named:
-    kept = {name: value for name, value in values.items() if not isinstance(value, (np.ndarray, Draws))}
-    return {name: plain.encode(value) for name, value in kept.items()}
 
 
 def _from_file(

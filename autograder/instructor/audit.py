@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tqdm import tqdm
 
 from autograder import editions
-from autograder.editions import Component, Edition
+from autograder.editions import Edition
 from autograder.engine import graders, references
-from autograder.engine.graders import Grader, asks
-from autograder.engine.references import References
 from autograder.engine.results import Results
 from autograder.engine.session import Session
 from autograder.instructor import bank
@@ -59,72 +57,61 @@ def audit(edition: Edition, components: Sequence[str] = (), seed: int | None = N
     Raises:
         UserError: an unknown component, or a bank's entry that does not fit the solved tree.
     """
+    return [verdict(*one) for one in graded(edition, components, seed)]
+
+
+def graded(
+    edition: Edition, components: Sequence[str] = (), seed: int | None = None
+) -> Iterator[tuple[str, Entry, Results]]:
+    """Each entry of the components' banks, in order, and how it is graded: its own component and those it touches.
+
+    The mistakes are those that the edition's component asks about; the alternatives are all there are.
+    """
     judged = [component for component in edition.chosen(list(components)) if component.points]
     tests = graders.collect(edition, judged)
     known = {name: references.load(edition, name) if seed is None else draw(edition, name, seed) for name in tests}
-    entries = [
-        (component.name, entry)
-        for component in judged
-        for entry in entries_of(edition, component, known[component.name])
-    ]
+    entries: list[tuple[str, Entry]] = []
+    for name, stored in known.items():
+        of_both = [*bank.asked(edition, name, stored.options), *bank.alternatives(edition, name)]
+        entries += [(name, entry) for entry in of_both]
     sessions, own = [], threading.local()
 
     def start_worker() -> None:
         own.session = Session()
         sessions.append(own.session)
 
-    def judge(component: str, entry: Entry) -> Verdict:
-        touched = bank.changed_modules(entry, edition)
+    def grade(pair: tuple[str, Entry]) -> tuple[str, Entry, Results]:
+        touched = bank.changed_modules(pair[1], edition)
         concerned = {name: tests[name] for name in tests if touched & set(known[name].modules)}
-        return _verdict(edition, component, entry, _grade(edition, concerned, entry, own.session, known))
+        submission = bank.submission(pair[1], edition)
+        return *pair, graders.grade(edition, concerned, submission, own.session, known.__getitem__)
 
     try:
         with ThreadPoolExecutor(_processors(), initializer=start_worker) as pool:
-            verdicts = pool.map(lambda pair: judge(*pair), entries)
-            return list(tqdm(verdicts, total=len(entries), desc=edition.name, leave=False, disable=None))
+            each = pool.map(grade, entries)
+            yield from tqdm(each, total=len(entries), desc=edition.name, leave=False, disable=None)
     finally:
         for session in sessions:
             session.close()
-
-
-def entries_of(edition: Edition, component: Component, known: References) -> list[Entry]:
-    """The mistakes that an edition's component asks about, and every alternative."""
-    asked = [entry for entry in bank.mistakes(edition, component.name) if asks(entry.only, known.options)]
-    return [*asked, *bank.alternatives(edition, component.name)]
 
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _grade(
-    edition: Edition,
-    tests: dict[str, list[Grader]],
-    entry: Entry,
-    session: Session,
-    known: dict[str, references.References],
-) -> Results:
-    return graders.grade(edition, tests, bank.submission(entry, edition), session, known.__getitem__)
-
-
-def _verdict(edition: Edition, component: str, entry: Entry, results: Results) -> Verdict:
+def verdict(component: str, entry: Entry, results: Results) -> Verdict:
     """Compare the marks with what the entry's bank promises. Rows without points, such as ``whole``, are free."""
     rows = {row.name: row for row in results.components if row.points}
     lost = {name for name, row in rows.items() if row.state != "ok"}
     if not isinstance(entry, Mistake):
-        problem = "; ".join(_why(rows[name]) for name in sorted(lost))
-        return Verdict(component, entry, problem)
+        return Verdict(component, entry, "; ".join(_why(rows[name]) for name in sorted(lost)))
     expected = {component, *(name for name in entry.also if name in rows)}
     match = rows[component].match if component in rows else None
     named = match is not None and match.name == entry.name
     if component not in lost:
         return Verdict(component, entry, "gets full marks", named)
-    if lost != expected:
-        wrong = [
-            f"{name} should {'lose' if name in expected else 'keep its'} marks" for name in sorted(lost ^ expected)
-        ]
-        return Verdict(component, entry, "; ".join(wrong), named)
-    return Verdict(component, entry, "", named)
+    wrong = [f"{name} should {'lose' if name in expected else 'keep its'} marks" for name in sorted(lost ^ expected)]
+    return Verdict(component, entry, "; ".join(wrong), named)
 
 
 def _why(row) -> str:
@@ -134,7 +121,7 @@ def _why(row) -> str:
 
 def passed(verdicts: list[Verdict], look_at_names: bool = True) -> bool:
     """No problem at all, and names given often enough."""
-    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Mistake)]
+    wrong, _ = _by_kind(verdicts)
     named = sum(verdict.named for verdict in wrong)
     enough = not look_at_names or named >= NAMED_AT_LEAST * len(wrong)
     return enough and not any(verdict.problem for verdict in verdicts)
@@ -146,8 +133,7 @@ def report(edition: Edition, verdicts: list[Verdict], look_at_names: bool = True
     for component in dict.fromkeys(verdict.component for verdict in verdicts):
         lines.append(_row(component, [verdict for verdict in verdicts if verdict.component == component]))
     lines.append(_row("all", verdicts))
-    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Mistake)]
-    right = [verdict for verdict in verdicts if not isinstance(verdict.entry, Mistake)]
+    wrong, right = _by_kind(verdicts)
     lines.append(
         f"mutation score {_share(sum(not v.problem for v in wrong), len(wrong))}, "
         f"false fails {_share(sum(bool(v.problem) for v in right), len(right))}"
@@ -159,9 +145,14 @@ def report(edition: Edition, verdicts: list[Verdict], look_at_names: bool = True
     return "\n".join(lines)
 
 
+def _by_kind(verdicts: list[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
+    """Those of mistakes, and those of alternatives."""
+    wrong, right = ([v for v in verdicts if isinstance(v.entry, Mistake) is kind] for kind in (True, False))
+    return wrong, right
+
+
 def _row(name: str, verdicts: list[Verdict]) -> str:
-    wrong = [verdict for verdict in verdicts if isinstance(verdict.entry, Mistake)]
-    right = [verdict for verdict in verdicts if not isinstance(verdict.entry, Mistake)]
+    wrong, right = _by_kind(verdicts)
     caught, named = sum(not v.problem for v in wrong), sum(v.named for v in wrong)
     return f"{name:<18}{len(wrong):>14}{caught:>8}{named:>7}{len(right):>14}{sum(not v.problem for v in right):>8}"
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autograder.editions import Edition
+from autograder.editions import Edition, Options
+from autograder.engine.graders import asks
 from autograder.instructor import regions, solved
 from autograder.intake.submission import Submission, module_of
 from autograder.worker import components
@@ -145,6 +146,11 @@ def right(region: str = "", /, **solutions: Change | str | Sequence[Change | str
 def mistakes(edition: Edition, component: str) -> list[Mistake]:
     """The component's bank of wrong solutions."""
     return _bank(edition, component, "mistakes")
+
+
+def asked(edition: Edition, component: str, options: Options) -> list[Mistake]:
+    """Those of its wrong solutions that a component with these options asks about."""
+    return [entry for entry in mistakes(edition, component) if asks(entry.only, options)]
 
 
 def alternatives(edition: Edition, component: str) -> list[Alternative]:

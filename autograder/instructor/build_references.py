@@ -14,7 +14,6 @@ from autograder.editions import Edition
 from autograder.engine import fingerprints, references
 from autograder.engine.claims import CaseLimits
 from autograder.engine.fingerprints import Fingerprint
-from autograder.engine.graders import asks
 from autograder.engine.references import Question, References
 from autograder.engine.session import Session
 from autograder.instructor import bank
@@ -73,7 +72,7 @@ def build(edition: Edition, component: str, session: Session) -> References:
     made = draw(edition, component, PUBLIC_SEED)
     if not edition.components[component].points:  # it informs, and has no bank
         return made
-    entries = [entry for entry in bank.mistakes(edition, component) if asks(entry.only, made.options)]
+    entries = bank.asked(edition, component, made.options)
     return replace(made, fingerprints=tuple(fingerprint(edition, entry, made, session) for entry in entries))
 
 
@@ -102,7 +101,8 @@ def draw(edition: Edition, component: str, seed: int) -> References:
         components.load(edition.component_folder, component, part) for part in ("adapter", "cases", "oracle")
     )
     options = options_of(edition, component)
-    drawn = {name: _case(case) for name, case in cases.cases(seed, options).items()}
+    named = cases.cases(seed, options).items()
+    drawn = {name: case if isinstance(case, Case) else Case(case) for name, case in named}
     return References(
         component=component,
         modules=tuple(adapter.MODULES),
@@ -120,10 +120,6 @@ def draw(edition: Edition, component: str, seed: int) -> References:
 
 def _known_options(adapter: Any) -> dict[str, tuple[Any, ...]]:
     return getattr(adapter, "OPTIONS", {})
-
-
-def _case(case: Case | Mapping[str, Any]) -> Case:
-    return case if isinstance(case, Case) else Case(case)
 
 
 def _question(case: Case) -> Question:

@@ -87,10 +87,8 @@ def assemble(edition: Edition) -> Handout:
 
 def _copied(edition: Edition) -> trust.Files:
     """Where each file of a handout comes from, by where it lands: those of the course's own folder land at its top."""
-    names = (*edition.student_files, *edition.provided_files, *edition.command_files)
-    trees = [path for pattern in edition.student_tree for path in sorted(edition.files.glob(pattern))]
-    paths = [*(edition.files / name for name in names), *trees]
-    own = {path.relative_to(edition.files).as_posix(): path for path in paths}
+    others = (*edition.provided_files, *edition.command_files)
+    own = edition.student_paths(edition.files) | {name: edition.files / name for name in others}
     if edition.checklist:
         own["checklist.md"] = edition.course / edition.checklist
     return {**{name: trust.PROJECT / name for name in PROJECT_FILES}, **trust.of_handout(edition), **own}
@@ -132,7 +130,7 @@ def _check_files(edition: Edition) -> None:
 
 
 def _check_components(edition: Edition, found: Mapping[str, Region]) -> None:
-    written = set(_student_names(edition))
+    written = edition.student_paths(edition.files)
     named = {f"[components.{name}]": component.regions for name, component in edition.components.items()}
     for where, names in {**named, "also_todo": edition.also_todo}.items():
         for name in names:
@@ -152,11 +150,6 @@ def _check_components(edition: Edition, found: Mapping[str, Region]) -> None:
             if not path.is_file():
                 shown = path.relative_to(edition.course).as_posix()
                 raise UserError(f"{place}: the component {component.name} has no {path.name}: {shown} is missing")
-
-
-def _student_names(edition: Edition) -> list[str]:
-    trees = [path for pattern in edition.student_tree for path in edition.files.glob(pattern)]
-    return [*edition.student_files, *(path.relative_to(edition.files).as_posix() for path in trees)]
 
 
 def _check_every_region_has_an_edition(found: Mapping[str, Region], edition: Edition) -> None:

@@ -15,9 +15,7 @@ from llamalab.errors import UserError
 def sources(edition: Edition) -> dict[str, str]:
     """Every file of an edition's course that has solutions in it, or a fence that is none, by name."""
     every = editions.of_course(edition.course)
-    names = {name for each in every for name in (*each.student_files, *each.provided_files)}
-    trees = [path for each in every for pattern in each.student_tree for path in edition.files.glob(pattern)]
-    names |= {path.relative_to(edition.files).as_posix() for path in trees}
+    names = {name for each in every for name in (*each.student_paths(edition.files), *each.provided_files)}
     found = {name: text(path) for name in sorted(names) if (path := edition.files / name).is_file()}
     return {name: code for name, code in found.items() if name in edition.student_files or _has_fences(code)}
 

@@ -37,9 +37,7 @@ class Submission:
             UserError: none of the student's files is there, or one cannot be read or is too large.
         """
         folder = Path(folder).resolve()
-        paths = [folder / name for name in edition.student_files]
-        paths += [path for pattern in edition.student_tree for path in sorted(folder.glob(pattern))]
-        files = {path.relative_to(folder).as_posix(): _read(path) for path in paths if path.is_file()}
+        files = {name: _read(path) for name, path in edition.student_paths(folder).items() if path.is_file()}
         if not files:
             names = ", ".join((*edition.student_files, *edition.student_tree))
             raise UserError(f"{folder} has none of the files of a submission ({names}); name the folder that has them")

@@ -13,17 +13,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from autograder import editions as courses
-from autograder.engine import graders, references
+from autograder.engine import graders
 from autograder.engine.results import Results
 from autograder.engine.session import Session
-from autograder.instructor import audit, bank
+from autograder.instructor import audit
 from autograder.instructor.handout import assemble
 from autograder.intake.submission import Submission
 
@@ -56,40 +54,13 @@ def brief(results: Results) -> list[dict[str, Any]]:
 def check_and_audit(name: str) -> tuple[dict[str, list[dict[str, Any]]], str]:
     """The brief results of every submission by name, and the audit's report."""
     edition = courses.load(name)
-    tests = graders.collect(edition)
-    known = {part: references.load(edition, part) for part in tests}
-    judged = [component for component in edition.components.values() if component.points]
-    entries = [
-        (component.name, entry)
-        for component in judged
-        for entry in audit.entries_of(edition, component, known[component.name])
-    ]
-    sessions, own = [], threading.local()
-
-    def start_worker() -> None:
-        own.session = Session()
-        sessions.append(own.session)
-
-    def solved() -> Results:
-        return graders.grade(edition, tests, Submission.of(edition, edition.files), own.session)
-
-    def judge(component: str, entry: bank.Entry) -> Results:
-        touched = bank.changed_modules(entry, edition)
-        concerned = {c.name: tests[c.name] for c in judged if touched & set(known[c.name].modules)}
-        return audit._grade(edition, concerned, entry, own.session, known)
-
-    try:
-        with ThreadPoolExecutor(audit._processors(), initializer=start_worker) as pool:
-            first = pool.submit(solved)
-            graded = list(pool.map(lambda pair: judge(*pair), entries))
-            told = {f"{name}/solved": brief(first.result())}
-    finally:
-        for session in sessions:
-            session.close()
+    with Session() as session:
+        solved = Submission.of(edition, edition.files)
+        told = {f"{name}/solved": brief(graders.grade(edition, graders.collect(edition), solved, session))}
     verdicts = []
-    for (component, entry), results in zip(entries, graded, strict=True):
+    for component, entry, results in audit.graded(edition):
         told[f"{name}/{component}/{entry.name}"] = brief(results)
-        verdicts.append(audit._verdict(edition, component, entry, results))
+        verdicts.append(audit.verdict(component, entry, results))
     return told, audit.report(edition, verdicts) + "\n"
 
 

@@ -19,21 +19,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from llamalab.evaluation.results import processor
+from benchmarks.cases import PEER, Process, add_ratios, measured_on, peak_mb
 
-ROOT = Path(__file__).resolve().parent.parent
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1, "transformers": 4}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1, PEER: 4}
 PROMPT = "The history of the city begins with a small settlement on the bank of the river."
 NEW, BATCH, BATCH_NEW = 128, 16, 32
 WORDS = "When the train stopped at the last station before the mountains nobody got off and the driver waited".split()
@@ -100,7 +97,7 @@ def theirs(model: Path) -> tuple[Runner, Callable[[str], list[int]]]:
 
 def measure(case: str, model: Path, started: float) -> dict[str, float]:
     """Run one case in this process. ``started``: when the process was started, in ``time.time()``."""
-    run, encode = theirs(model) if case == "transformers" else ours(model, case)
+    run, encode = theirs(model) if case == PEER else ours(model, case)
     times: list[float] = []
     run([encode(PROMPT)], NEW, lambda: times.append(time.time()))
     rows = [encode(text) for text in PROMPTS]
@@ -111,11 +108,11 @@ def measure(case: str, model: Path, started: float) -> dict[str, float]:
         "tokens_per_s": (len(times) - 1) / (times[-1] - times[0]),
         "first_token_s": times[0] - started,
         "batch_tokens_per_s": BATCH * BATCH_NEW / batch_s,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
 
 
-def bandwidth() -> dict[str, float]:
+def bandwidth() -> float:
     """GB/s at which this machine reads memory when it does nothing else: the best of several sums over 1 GiB."""
     block = torch.ones(1 << 28)
     best = float("inf")
@@ -123,17 +120,13 @@ def bandwidth() -> dict[str, float]:
         begun = time.perf_counter()
         block.sum()
         best = min(best, time.perf_counter() - begun)
-    return {"gb_per_s": block.nbytes / best / 1e9}
+    return block.nbytes / best / 1e9
 
 
-def spawn(case: str, model: Path, threads: int) -> dict[str, float]:
-    """Run one case in a fresh process."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-m", "benchmarks.decode", "--run", case, "--model", str(model), str(time.time())]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if result.returncode:
-        sys.exit(f"{case} failed:\n{result.stderr}")
-    return json.loads(result.stdout.splitlines()[-1])
+def alone(case: str, threads: int, function: Callable, *arguments: Any) -> Any:
+    """What a function returns in a new process."""
+    with Process(case, threads) as process:
+        return process.call(function, *arguments)
 
 
 def main() -> None:
@@ -142,13 +135,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="times every case is run (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument("--model", type=Path, help="(default: SmolLM2 as fetched)")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
-    parser.add_argument("started", nargs="?", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.run:
-        figures = bandwidth() if args.run == "bandwidth" else measure(args.run, args.model, args.started)
-        print(json.dumps(figures))
-        return
 
     from llamalab import assets, formats
 
@@ -159,19 +146,16 @@ def main() -> None:
     runs: dict[str, list[dict[str, float]]] = {case: [] for case in args.cases}
     bandwidths = []
     for repeat in range(args.repeats):
-        bandwidths.append(spawn("bandwidth", model, args.threads)["gb_per_s"])
+        bandwidths.append(alone("bandwidth", args.threads, bandwidth))
         for case in args.cases:
-            runs[case].append(spawn(case, model, args.threads))
+            runs[case].append(alone(case, args.threads, measure, case, model, time.time()))
             print(f"{repeat + 1}/{args.repeats} {case:13}", runs[case][-1], file=sys.stderr, flush=True)
 
     figures = {}
     for case, results in runs.items():
         figures[case] = {name: round(statistics.median(r[name] for r in results), 2) for name in results[0]}
         figures[case]["read_gb_per_s"] = round(figures[case]["tokens_per_s"] * parameters * BYTES[case] / 1e9, 1)
-    if peer := figures.get("transformers"):
-        for figure in figures.values():
-            for name in ("tokens_per_s", "batch_tokens_per_s"):
-                figure[f"{name}_ratio"] = round(figure[name] / peer[name], 2)
+    add_ratios(figures, ("tokens_per_s", "batch_tokens_per_s"))
     report = {
         "benchmark": "decode",
         "model": model.name,
@@ -179,9 +163,7 @@ def main() -> None:
         "cases": figures,
         "bandwidth_gb_per_s": round(max(bandwidths), 1),
         "repeats": args.repeats,
-        "threads": args.threads,
-        "hardware": f"{processor()}, {os.cpu_count()} cores",
-        "torch": torch.__version__,
+        **measured_on(args.threads),
     }
     print(json.dumps(report))
 

@@ -25,9 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -39,19 +36,19 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
+from benchmarks.cases import PEER, Process, add_ratios, measured_on, peak_mb
 from llamalab import assets, formats, models
 from llamalab.data.sentences import encode_examples, pad_right, read_examples
-from llamalab.evaluation.results import processor
 from llamalab.training.finetune import Loop, Settings, Split, epoch_batches, evaluate
 from llamalab.training.runs import Position, Run
 
-ROOT = Path(__file__).resolve().parent.parent
-CASES = ("llamalab", "as written", "transformers")
+CASES = ("llamalab", "as written", PEER)
 STORIES42M = dict(vocab_size=32000, dim=512, n_layers=8, n_heads=8, n_kv_heads=8, hidden_dim=1376, max_seq_len=1024)
 LABELS, LEARNING_RATE, SEED = 5, 2e-5, 1
 
 # A case is (train one step: number -> sentences, evaluate: () -> loss).
 Case = tuple[Callable[[int], int], Callable[[], float]]
+running: Case  # in the process of a case
 
 
 def prepare(model: str, folder: Path) -> None:
@@ -152,64 +149,34 @@ def theirs(folder: Path, batch_size: int, steps: int) -> Case:
     return train, assess
 
 
-def serve(case: str, folder: Path, batch_size: int, steps: int) -> None:
-    """Run one case: a step or an evaluation for every line of stdin, a line of JSON for each on stdout."""
-    if case == "transformers":
-        train, assess = theirs(folder, batch_size, steps)
+def begin(case: str, folder: Path, batch_size: int, steps: int) -> None:
+    """Load a case in the process that is to run it."""
+    global running
+    if case == PEER:
+        running = theirs(folder, batch_size, steps)
     else:
-        train, assess = ours(folder, batch_size, steps, short=case == "llamalab")
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        began = time.perf_counter()
-        result = {"loss": assess()} if line.strip() == "evaluate" else {"sentences": train(int(line))}
-        seconds = time.perf_counter() - began
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({**result, "seconds": seconds, "peak_mb": peak}), flush=True)
+        running = ours(folder, batch_size, steps, short=case == "llamalab")
 
 
-class Child:
-    """One case in a process of its own."""
+def timed(number: int | None) -> dict[str, float]:
+    """Train a step, or evaluate for None, in the process of a case."""
+    train, assess = running
+    began = time.perf_counter()
+    result = {"loss": assess()} if number is None else {"sentences": train(number)}
+    return {**result, "seconds": time.perf_counter() - began, "peak_mb": peak_mb()}
 
-    def __init__(self, case: str, folder: Path, args: argparse.Namespace) -> None:
-        command = [sys.executable, "-m", "benchmarks.finetune", "--serve", case, "--folder", str(folder)]
-        command += ["--steps", str(args.steps), "--batch_size", str(args.batch_size)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(args.threads), "OMP_WAIT_POLICY": "passive"}
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.case = case
-        self.read()
-        self.steps: list[dict[str, float]] = []
 
-    def ask(self, line: object) -> dict[str, float]:
-        try:
-            print(line, file=self.process.stdin, flush=True)
-        except BrokenPipeError:
-            pass  # it has ended; reading says how
-        return self.read()
-
-    def read(self) -> dict[str, float]:
-        line = self.process.stdout.readline()
-        if not line:
-            status = self.process.wait()
-            killed = ": probably out of memory; name fewer --cases" if status == -signal.SIGKILL else "; see above"
-            sys.exit(f"the case {self.case!r} ended with status {status}{killed}")
-        return json.loads(line)
-
-    def figures(self) -> dict[str, float]:
-        """Evaluate, end the process and sum up."""
-        evaluation = self.ask("evaluate")
-        self.process.stdin.close()
-        self.process.wait()
-        later = self.steps[1:]
-        sentences = len(read_examples(assets.locate("sst-dev"), LABELS))
-        return {
-            "train_per_s": round(sum(s["sentences"] for s in later) / sum(s["seconds"] for s in later), 2),
-            "eval_per_s": round(sentences / evaluation["seconds"], 2),
-            "dev_loss": round(evaluation["loss"], 4),
-            "first_s": round(self.steps[0]["seconds"], 2),
-            "peak_mb": round(evaluation["peak_mb"]),
-        }
+def figures_of(steps: list[dict[str, float]], evaluation: dict[str, float]) -> dict[str, float]:
+    """A case's figures, from what was timed."""
+    later = steps[1:]
+    sentences = len(read_examples(assets.locate("sst-dev"), LABELS))
+    return {
+        "train_per_s": round(sum(s["sentences"] for s in later) / sum(s["seconds"] for s in later), 2),
+        "eval_per_s": round(sentences / evaluation["seconds"], 2),
+        "dev_loss": round(evaluation["loss"], 4),
+        "first_s": round(steps[0]["seconds"], 2),
+        "peak_mb": round(evaluation["peak_mb"]),
+    }
 
 
 def main() -> None:
@@ -219,40 +186,36 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=80, help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.serve:
-        serve(args.serve, args.folder, args.batch_size, args.steps)
-        return
     if args.steps < 2:
         parser.error("--steps must be at least 2: the first one is left out")
     for name in ("sst-train", "sst-dev", "llama2-tokenizer" if args.model == "stories42M" else "smollm2"):
         if assets.locate(name) is None:
             sys.exit(f"{name} is not here; fetch it with `python -m llamalab.assets fetch {name}`")
+    os.environ["OMP_WAIT_POLICY"] = "passive"  # a case that waits for its turn must not take the other's processor
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(args.model, folder)
-        children = {case: Child(case, folder, args) for case in args.cases}
+        settings = (folder, args.batch_size, args.steps)
+        processes = {case: Process(case, args.threads, begin, case, *settings) for case in args.cases}
+        steps = {case: [] for case in args.cases}
         for number in range(args.steps):
-            for child in children.values():
-                child.steps.append(child.ask(number))
-            last = ", ".join(f"{case} {child.steps[-1]['seconds']:.1f} s" for case, child in children.items())
+            for case, process in processes.items():
+                steps[case].append(process.call(timed, number))
+            last = ", ".join(f"{case} {done[-1]['seconds']:.1f} s" for case, done in steps.items())
             print(f"step {number + 1}/{args.steps}: {last}", file=sys.stderr, flush=True)
-        figures = {case: child.figures() for case, child in children.items()}
-    if peer := figures.get("transformers"):
-        for figure in figures.values():
-            for name in ("train_per_s", "eval_per_s"):
-                figure[f"{name}_ratio"] = round(figure[name] / peer[name], 2)
+        figures = {}
+        for case, process in processes.items():
+            figures[case] = figures_of(steps[case], process.call(timed, None))
+            process.shutdown()
+    add_ratios(figures, ("train_per_s", "eval_per_s"))
     report = {
         "benchmark": "finetune",
         "model": args.model,
         "steps": args.steps,
         "batch_size": args.batch_size,
         "cases": figures,
-        "threads": args.threads,
-        "hardware": f"{processor()}, {os.cpu_count()} cores",
-        "torch": torch.__version__,
+        **measured_on(args.threads),
     }
     print(json.dumps(report))
 

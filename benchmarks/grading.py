@@ -31,6 +31,7 @@ import tempfile
 import threading
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -154,10 +155,11 @@ def main() -> None:
         folder = Path(name)
         for part in ("class", "honest", "one", "fresh"):
             (folder / part).mkdir()
-        kinds = grading_class.write(edition, folder / "class", options.count)
-        say(f"grading {options.count}: {kinds}")
+        kind_of = grading_class.write(edition, folder / "class", options.count)
+        kinds = Counter(kind_of.values())
+        say(f"grading {options.count}: {dict(kinds)}")
         seconds, peak = grade(edition, folder / "class", folder / "results")
-        honest = [path for path in sorted((folder / "class").iterdir()) if _is_honest(path)]
+        honest = [path for path, kind in kind_of.items() if kind != "hostile"]
         for path in honest:
             shutil.copy(path, folder / "honest")
         shutil.copy(honest[0], folder / "one")
@@ -184,12 +186,6 @@ def main() -> None:
         "hardware": {"processor": processor(), "cores": len(os.sched_getaffinity(0))},
     }
     print(json.dumps(figures))
-
-
-def _is_honest(archive: Path) -> bool:
-    with zipfile.ZipFile(archive) as opened:
-        text = opened.read("rope.py").decode()
-    return not any(text.endswith(f"{attack}\n") for attack in grading_class.HOSTILE.values())
 
 
 if __name__ == "__main__":

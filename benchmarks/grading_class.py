@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import zipfile
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 
 from autograder.editions import Edition
 from autograder.engine import references
-from autograder.engine.graders import asks
 from autograder.instructor import bank, handout, solved
 
 Files = dict[str, str]
@@ -28,15 +26,18 @@ HOSTILE = {
 }
 
 
-def write(edition: Edition, folder: Path, count: int) -> dict[str, int]:
-    """Write ``count`` zips, the same every time; how many there are of each kind.
+def write(edition: Edition, folder: Path, count: int) -> dict[Path, str]:
+    """Write ``count`` zips, the same every time; the kind of each.
 
     30% finished, a third of them unusual but right; 25% partly done; 40% with one known mistake; 5% hostile.
     """
-    kinds: dict[str, int] = {}
+    kinds: dict[Path, str] = {}
     for number, (kind, files) in zip(range(count), _endless(edition), strict=False):
-        (folder / f"student_{number:03}.zip").write_bytes(_zip(files))
-        kinds[kind] = kinds.get(kind, 0) + 1
+        path = folder / f"student_{number:03}.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, text in sorted(files.items()):
+                archive.writestr(name, text)
+        kinds[path] = kind
     return kinds
 
 
@@ -47,7 +48,8 @@ def _endless(edition: Edition) -> Iterator[tuple[str, Files]]:
     made = handout.assemble(edition).files
     todo = {name: made[name].decode() for name in edition.student_files}
     rated = [name for name, component in edition.components.items() if component.points]
-    wrong = [entry for name in rated for entry in _asked(edition, name)]
+    options = {name: references.load(edition, name).options for name in rated}
+    wrong = [entry for name in rated for entry in bank.asked(edition, name, options[name])]
     unusual = [entry for name in rated for entry in bank.alternatives(edition, name)]
     choose.shuffle(wrong)
     choose.shuffle(unusual)
@@ -68,17 +70,3 @@ def _endless(edition: Edition) -> Iterator[tuple[str, Files]]:
                 entries.append(entries.pop(0))
                 applied = bank.apply(entries[-1], every)
                 yield kind, {name: applied[name] for name in edition.student_files}
-
-
-def _asked(edition: Edition, component: str) -> list[bank.Mistake]:
-    """The known mistakes that an edition's students can make."""
-    options = references.load(edition, component).options
-    return [entry for entry in bank.mistakes(edition, component) if asks(entry.only, options)]
-
-
-def _zip(files: Files) -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in sorted(files.items()):
-            archive.writestr(name, text)
-    return target.getvalue()

@@ -13,6 +13,10 @@
 | its ``mistakes.py``, ``alternatives.py``               |         |         |               |
 | an edition's TOML                                      |         | yes     | yes           |
 | provided files                                         | yes     | yes     | yes           |
+
+``llamalab`` decides no marks although student code can import it. The engine takes words and errors from it. Provided
+files import it only inside functions that open vocabularies and checkpoints, and a sandbox has none: nothing of it runs
+while a component is graded. What a student's own file makes of it is that submission's.
 """
 
 from __future__ import annotations
@@ -95,12 +99,7 @@ def of_marks(edition: Edition) -> Files:
 
 def runtime() -> list[Path]:
     """The files of ``llamalab``, without ``llamalab/fast``."""
-    return [
-        path
-        for top in sorted((CODE / "llamalab").iterdir())
-        if _is_shown(top)
-        for path in ([top] if top.is_file() else _files(top, "."))
-    ]
+    return [path for path in _files(CODE, "llamalab") if _is_shown(CODE / path.relative_to(CODE).parts[1])]
 
 
 def below(edition: Edition, path: Path) -> str:
@@ -120,6 +119,5 @@ def _adapters(components: Path) -> Iterator[Path]:
 
 def _files(root: Path, pattern: str) -> list[Path]:
     """The files that a pattern finds, and those below the folders that it finds."""
-    found = [root] if pattern == "." else sorted(root.glob(pattern))
-    every = [path for top in found for path in ([top] if top.is_file() else sorted(top.rglob("*")))]
+    every = [p for top in sorted(root.glob(pattern)) for p in ([top] if top.is_file() else sorted(top.rglob("*")))]
     return [path for path in every if path.is_file() and not any(part in GENERATED for part in path.parts)]

@@ -63,6 +63,7 @@ class Judge:
         What comes of it is good enough to see that all is well, or that nothing is written yet: false where it cannot
         be one of these. Whatever else it may be, ``begin_anew`` and ask again: one case may have spoilt another.
         """
+        # Quick inputs stand in for a case's own where they may decide it; if they do not pass, it is run alone later.
         questions = {case: self.references.question(case) for case in cases}
         apart = [case for case in cases if questions[case].limits != NO_LIMITS]  # a limit is one process's
         quick = [case for case in cases if questions[case].quick and case not in apart]
@@ -72,12 +73,13 @@ class Judge:
         kept = [*((self._quick, case) for case in quick), *((self._results, case) for case in whole)]
         for (memory, case), result in zip(kept, results, strict=False):
             memory[case] = result
-        self._uncertain = kept[1 : len(results)]
-        if len(results) < len(together):
+        self._uncertain = kept[1 : len(results)]  # before the first, nothing of the submission's had run
+        if len(results) < len(together):  # one ended the process: what those after it would answer is not known
             return False
         for case in apart:
             (self._results[case],) = self._run([self.inputs(case)], questions[case].limits)
         results += [self._results[case] for case in apart]
+        # One case to do and another answered may be a solution half written, or one case that spoilt the other.
         to_do = [isinstance(result, Fault) and result.kind == "todo" for result in results]
         return all(to_do) or all(isinstance(result, Answer) for result in results)
 

@@ -74,7 +74,8 @@ def assemble(edition: Edition) -> Handout:
     _check_components(edition, found)
     _check_every_region_has_an_edition(found, edition)
 
-    todos = {name: _todo(found[name], sources[found[name].file]) for name in edition.todo_regions}
+    left = [found[name] for name in edition.todo_regions]
+    todos = {region.name: Todo(region, region.placed(_body(region)), region.placed(region.solution)) for region in left}
     files = {name: _read(path) for name, path in _copied(edition).items()}
     for name in sources.keys() & files.keys():
         text = _student_text(sources[name], name, todos)
@@ -104,19 +105,9 @@ def _body(region: Region) -> str:
 
 def _student_text(source: str, file: str, todos: Mapping[str, Todo]) -> str:
     """A file without fences: a TODO in place of these regions, the solution in place of others."""
-    bodies = [
-        (region, _body(region) if region.name in todos else region.solution) for region in regions.parse(source, file)
-    ]
+    found = regions.parse(source, file)
+    bodies = [(region, _body(region) if region.name in todos else region.solution) for region in found]
     return regions.replace(source, bodies, keep_fences=False)
-
-
-def _todo(region: Region, source: str) -> Todo:
-    fenced = "".join(source.splitlines(keepends=True)[region.first : region.last + 1])
-    (alone,) = regions.parse(fenced, region.file)
-    text, solution = (
-        regions.replace(fenced, [(alone, body)], keep_fences=False) for body in (_body(region), region.solution)
-    )
-    return Todo(region, text, solution)
 
 
 # --- mistakes, each with its place -------------------------------------------------------------------------------

@@ -44,6 +44,10 @@ class Region:
     solution: str
     scaffold: str = ""
 
+    def placed(self, body: str) -> str:
+        """A dedented body as it stands in the file: at the indent of the fences, with a line end."""
+        return textwrap.indent(body.rstrip("\n") + "\n", " " * self.indent, lambda line: bool(line.strip()))
+
 
 @cache  # a bank parses the same files hundreds of times
 def looks_like_fence(line: str) -> bool:
@@ -133,7 +137,6 @@ def replace(text: str, replacements: Iterable[tuple[Region, str]], keep_fences: 
     """
     lines = text.splitlines(keepends=True)
     for region, body in sorted(replacements, key=lambda pair: pair[0].first, reverse=True):
-        new = textwrap.indent(body.rstrip("\n") + "\n", " " * region.indent, lambda line: bool(line.strip()))
         start, stop = (region.first + 1, region.last) if keep_fences else (region.first, region.last + 1)
-        lines[start:stop] = [new]
+        lines[start:stop] = [region.placed(body)]
     return "".join(lines)

@@ -20,7 +20,7 @@ import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -181,12 +181,8 @@ def _distinct(found: Iterable[Found]) -> list[Found]:
     """The same with slugs that clash, by bad luck or by design, made longer."""
     found = list(found)
     count = Counter(one.slug for one in found)
-    return [
-        one
-        if count[one.slug] == 1
-        else Found(one.student, f"{one.slug}-{_hash(one.path.name)[:32]}", one.path, one.older)
-        for one in found
-    ]
+    longer = {one: replace(one, slug=f"{one.slug}-{_hash(one.path.name)[:32]}") for one in found}
+    return [one if count[one.slug] == 1 else longer[one] for one in found]
 
 
 def _hash(name: str) -> str:

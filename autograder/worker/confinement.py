@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from autograder.worker import seccomp
@@ -32,14 +33,14 @@ LAST_CAPABILITY = 63  # the kernel refuses those it does not know
 PATIENCE = 2.0  # seconds for ending what a request left running
 LOOKING = 0.2  # seconds for finding out what memory processes share
 SOCKET_BUFFERS = 416 << 10  # bytes that one may hold, twice net.core.wmem_max
-SCRATCH = ("/tmp", "/dev/shm")
+SCRATCH = (b"/tmp", b"/dev/shm")
 SCRATCH_OPTIONS = b"size=64m,nr_inodes=4096,mode=1777"
 
 
 def leave_root() -> None:
     """Become nobody, where the sandbox was started by root; what needs root is done before."""
     if os.geteuid() == 0:
-        _mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        _mount_proc()
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
@@ -52,20 +53,23 @@ def enter() -> None:
         OSError: this system does not allow them.
     """
     _prctl(PR_SET_DUMPABLE, 1)  # or the maps below belong to root
+    # A user namespace comes first: inside it this process has the rights to make the others.
     _system("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID)
+    # The kernel takes a map of groups from who is not root only once their list can no longer be changed.
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{NOBODY} {os.geteuid()} 1")
     Path("/proc/self/gid_map").write_text(f"{NOBODY} {os.getegid()} 1")
+    # The namespace of processes holds only for children. The first is its process 1: when that ends, all in it do.
     pid = os.fork()
     if pid:
         _, status = os.waitpid(pid, 0)
         os._exit(abs(os.waitstatus_to_exitcode(status)))
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nor does it outlive the process outside that waits for it
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the one signal that a process below could end this one with
-    _mount(b"none", b"/", None, MS_REC | MS_PRIVATE)
-    _mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    for folder in SCRATCH:
-        _mount(b"tmpfs", folder.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, SCRATCH_OPTIONS)
+    _mount(b"none", b"/", None, MS_REC | MS_PRIVATE)  # what is mounted from here on stays in here
+    _mount_proc()  # the old one shows the processes outside
+    _mount_scratch()
+    # With a namespace of its own, student code would have rights again and could undo all this.
     Path("/proc/sys/user/max_user_namespaces").write_text("0")
     volunteer()
     hide()
@@ -73,10 +77,8 @@ def enter() -> None:
 
 def volunteer() -> None:
     """Should the machine run out of memory, let the kernel end this process or its children, not the grading one."""
-    try:
+    with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    except OSError:
-        pass
 
 
 def hide() -> None:
@@ -89,8 +91,8 @@ def clear() -> None:
     """End every process of these namespaces but this one, and forget what they wrote."""
     end_all_others()
     for folder in SCRATCH:
-        _system("umount2", folder.encode(), MNT_DETACH)
-        _mount(b"tmpfs", folder.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, SCRATCH_OPTIONS)
+        _system("umount2", folder, MNT_DETACH)
+    _mount_scratch()
 
 
 def adopt_orphans() -> None:
@@ -113,15 +115,11 @@ def end_descendants() -> None:
 
 def end_all_others() -> None:
     """Kill and collect every other process of this process namespace."""
-    try:
+    with suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    while True:
-        try:
+    with suppress(ChildProcessError):  # which says that none is left
+        while True:
             os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
 
 
 def give_up_rights() -> None:
@@ -215,6 +213,15 @@ class _Program(ctypes.Structure):
 
 def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int, options: bytes | None = None) -> None:
     _system("mount", source, target, kind, ctypes.c_ulong(flags), options)
+
+
+def _mount_proc() -> None:
+    _mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def _mount_scratch() -> None:
+    for folder in SCRATCH:
+        _mount(b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV, SCRATCH_OPTIONS)
 
 
 def _prctl(option: int, value: object, more: object = 0) -> None:

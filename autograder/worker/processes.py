@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,7 +109,8 @@ def run_in_fork(
         with _Watch(pid, pipes, request, confined) as watch:
             for number in range(len(cases)):
                 if number:
-                    _let_go_on(go_on_out)
+                    with suppress(OSError):  # it has died; its exit code says how
+                        os.write(go_on_out, b"\0")
                 ended = watch.case()
                 if ended.how != "answered" or number == len(cases) - 1:
                     watch.end()  # before anybody hears of it: whoever does may look for what is left
@@ -126,13 +128,6 @@ def answer_all(request: protocol.Message, cases: Sequence[protocol.Message], ans
         if number:
             os.read(go_on, 1)
         write_all(answers, call.answer(request, case))
-
-
-def _let_go_on(descriptor: int) -> None:
-    try:
-        os.write(descriptor, b"\0")
-    except OSError:
-        pass  # it has died; its exit code says how
 
 
 class _Watch:
@@ -230,13 +225,11 @@ class _Watch:
 
 def _kill(pid: int, reaped: bool) -> None:
     """Kill a child and the processes of its session."""
-    for kill, number in ((os.killpg, pid), (os.kill, pid)):
-        try:
-            if kill is os.killpg or not reaped:
-                kill(number, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # gone, or the group not made yet
+    with suppress(ProcessLookupError, PermissionError):  # gone, or the group not made yet
+        os.killpg(pid, signal.SIGKILL)
     if not reaped:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
@@ -277,19 +270,15 @@ def limit_processes() -> None:
 def _lower(kind: int, value: int) -> None:
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    try:
+    with suppress(ValueError, OSError):  # a system without this limit
         resource.setrlimit(kind, (value, value))
-    except (ValueError, OSError):
-        pass  # a system without this limit
 
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of an answer, after what was printed; student code may have closed or replaced that stream."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(BaseException):
             stream.flush()
-        except BaseException:
-            pass
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -90,10 +90,12 @@ def program(machine: str = "") -> bytes | None:
         return None
     column, architecture = ARCHITECTURES[machine]
     refuse, absent = REFUSE | errno.EPERM, REFUSE | errno.ENOSYS
+    # A jump skips so many of the following instructions: one if what it compares holds, the other if not. Each test
+    # below either returns or falls through to the next; what was loaded last stays loaded.
     lines: list[Instruction] = [
         (LOAD, 0, 0, ARCHITECTURE),
         (EQUAL, 1, 0, architecture),
-        (RETURN, 0, 0, KILL),
+        (RETURN, 0, 0, KILL),  # 32-bit calls have other numbers, which this table would take for others
         (LOAD, 0, 0, NUMBER),
         (AT_LEAST, 0, 1, X32),
         (RETURN, 0, 0, refuse),
@@ -102,6 +104,8 @@ def program(machine: str = "") -> bytes | None:
     ]
     for numbers in REFUSED.values():
         lines += [(EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, refuse)]
+    # Loading an argument loses the number, so every way out of such a block returns. Only the lower half of an argument
+    # is looked at: all of these are 32 bits wide, and the kernel ignores the rest.
     for numbers, zero in OWN_ONLY.values():
         lines.append((EQUAL, 0, 3 * len(zero) + 1, numbers[column]))
         for index in zero:

@@ -14,6 +14,7 @@ import importlib.util
 import linecache
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -134,21 +135,18 @@ class _SourceLoader(importlib.abc.InspectLoader):
 
     def get_code(self, fullname):
         try:
-            self.get_source(fullname)
+            with suppress(SyntaxError):  # compiling it says why
+                self.get_source(fullname)
         except UnicodeDecodeError as error:
             line = self.source.count(b"\n", 0, error.start) + 1
             raise SyntaxError("this is not UTF-8; save the file as UTF-8", (self.file, line, None, None)) from None
-        except SyntaxError:
-            pass  # compiling it says why
         return _compiled(self.source, self.file)
 
     def exec_module(self, module):
         module.__file__ = self.file
-        try:
+        with suppress(SyntaxError, UnicodeDecodeError):  # compiling it says why
             lines = self.get_source(module.__name__).splitlines(keepends=True)
             linecache.cache[self.file] = (len(self.source), None, lines, self.file)
-        except (SyntaxError, UnicodeDecodeError):
-            pass  # compiling it says why
         super().exec_module(module)
         for name, known in self.stubs.items():
             *outer, last = name.split(".")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -160,6 +162,22 @@ def test_a_slow_solution_loses_the_tests_that_ask_for_speed(counted, session, so
     (row,) = graders.grade(counted, graders.collect(counted), submission, session, lambda name: made).components
     assert [test.outcome for test in row.tests] == outcomes
     assert all("s of work: it was still in work of work.py" in t.message for t in row.tests if t.outcome != "pass")
+
+
+def test_a_case_with_limits_of_its_own_is_not_passed_by_quick_inputs(counted, session):
+    """However fast the answer to other inputs is: the limit is that of the case's own."""
+    made = build_references.draw(counted, "part", seed=1)
+    quick = Question(quick={"size": 0}, limits=made.question("large").limits)
+    pretended = replace(
+        made,
+        questions={**made.questions, "large": quick},
+        expected={**made.expected, "large": {"right": {"value": 0}}},
+    )
+    tests = graders.collect(counted)
+    asked = [test for test in tests["part"] if "large" in test.name]
+    submission = Submission(counted, {"work.py": SLOW.encode()})
+    (row,) = graders.grade(counted, {"part": asked}, submission, session, lambda name: pretended).components
+    assert [test.outcome for test in row.tests] == ["timeout"] * len(asked) and asked
 
 
 def test_arrays_and_plain_values_may_be_inputs_together(session, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -164,6 +166,18 @@ def test_what_decides_no_marks_is_not(project, tmp_path, file):
     before = grader_hash.of(project)
     with changed(tmp_path / file):
         assert grader_hash.of(project) == before
+
+
+@pytest.mark.parametrize("name", EDITIONS)
+def test_provided_files_run_nothing_of_the_runtime_when_they_are_imported(name):
+    """So that nothing of it can change a mark; what it would be for, vocabularies and checkpoints, no sandbox has."""
+    edition = editions.load(name)
+    modules = [Path(file).stem for file in edition.provided_files]
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *modules], cwd=edition.files, capture_output=True, text=True)
+    loaded = done.stdout.split()
+    assert modules and set(modules) <= set(loaded), done.stderr
+    assert [module for module in loaded if module.startswith("llamalab.")] == []
 
 
 def test_a_new_file_of_the_engine_or_of_a_component_counts(project, tmp_path):

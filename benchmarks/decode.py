@@ -58,7 +58,6 @@ def ours(model: Path, dtype: str) -> tuple[Runner, Callable[[str], list[int]]]:
 def theirs(model: Path) -> tuple[Runner, Callable[[str], list[int]]]:
     """transformers, float32, with its own cache and left padding."""
     import transformers
-    from transformers.generation.streamers import BaseStreamer
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -70,16 +69,9 @@ def theirs(model: Path) -> tuple[Runner, Callable[[str], list[int]]]:
     def run(rows: Sequence[list[int]], new: int, step: Callable[[], None]) -> None:
         from llamalab.generation import left_pad
 
-        class Steps(BaseStreamer):
-            prompt_seen = False
-
-            def put(self, _value):
-                if self.prompt_seen:
-                    step()
-                self.prompt_seen = True
-
-            def end(self):
-                pass
+        def stop(*_: object) -> bool:  # asked after each token
+            step()
+            return False
 
         ids, mask = left_pad(rows, tokenizer.pad_token_id)
         with torch.inference_mode():
@@ -89,7 +81,7 @@ def theirs(model: Path) -> tuple[Runner, Callable[[str], list[int]]]:
                 max_new_tokens=new,
                 min_new_tokens=new,
                 do_sample=False,
-                streamer=Steps() if len(rows) == 1 else None,
+                stopping_criteria=transformers.StoppingCriteriaList([stop]),
             )
 
     return run, lambda text: tokenizer.encode(text)

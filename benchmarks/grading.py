@@ -28,12 +28,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
@@ -44,6 +44,7 @@ from autograder.engine import graders
 from autograder.instructor import release
 from autograder.instructor.handout import assemble
 from autograder.intake.submission import Submission
+from autograder.worker import confinement
 from benchmarks import grading_class
 from llamalab.evaluation.results import processor
 
@@ -58,23 +59,19 @@ def say(text: str) -> None:
 
 def watched(command: Sequence[str]) -> tuple[float, float]:
     """Run a command: its seconds, and the largest memory of its process tree in MB."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    peak, over = 0.0, threading.Event()
-
-    def look() -> None:
-        nonlocal peak
-        while not over.wait(0.25):
-            peak = max(peak, sum(_memory(pid) for pid in _tree(process.pid)))
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    _, errors = process.communicate()
-    over.set()
-    watcher.join()
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{errors.decode()}")
-    return time.perf_counter() - started, peak
+    started, peak = time.perf_counter(), 0.0
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=errors)
+        while process.returncode is None:
+            try:
+                process.wait(0.25)
+            except subprocess.TimeoutExpired:
+                peak = max(peak, sum(map(_memory, _tree(process.pid))))
+        seconds = time.perf_counter() - started
+        errors.seek(0)
+        if process.returncode:
+            sys.exit(f"{' '.join(command)} failed:\n{errors.read().decode()}")
+    return seconds, peak
 
 
 def _tree(root: int) -> list[int]:
@@ -90,11 +87,8 @@ def _tree(root: int) -> list[int]:
 def _memory(pid: int) -> float:
     """MB that are a process's own, and its part of what it shares; what is resident where that is not told."""
     for file, field in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
-        try:
-            lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
-            return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
-        except (OSError, StopIteration):
-            continue
+        with suppress(PermissionError):
+            return confinement.kilobytes(f"/proc/{pid}/{file}", (field,)) / 1024
     return 0.0
 
 

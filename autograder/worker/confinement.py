@@ -169,13 +169,13 @@ def memory_in_use(baseline: int, limit: int) -> int:
 
 def own_memory(process: str = "self") -> int:
     """Bytes that a process holds and that no file backs; 0 once it is gone."""
-    return _kilobytes(f"/proc/{process}/status", ("RssAnon:", "RssShmem:")) << 10
+    return kilobytes(f"/proc/{process}/status", ("RssAnon:", "RssShmem:")) << 10
 
 
 def share_of_memory(process: str) -> int:
     """Likewise, but of what several processes share, its part."""
     try:
-        return _kilobytes(f"/proc/{process}/smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) << 10
+        return kilobytes(f"/proc/{process}/smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) << 10
     except PermissionError:
         return own_memory(process)
 
@@ -189,7 +189,7 @@ def sockets() -> int:
         return 0
 
 
-def _kilobytes(path: str, names: tuple[str, ...]) -> int:
+def kilobytes(path: str, names: tuple[str, ...]) -> int:
     """The sum of some lines of a file of ``/proc``; 0 if its process is gone.
 
     Raises:

@@ -163,6 +163,18 @@ def collect(folder: Path, names: Iterable[str]) -> dict[str, Entry]:
     return entries
 
 
+def zipped(top: str, files: Iterable[tuple[str, bytes]]) -> bytes:
+    """A zip of files, by name and content, in one top folder; the same files always give the same bytes."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in files:
+            info = zipfile.ZipInfo(f"{top}/{name}", EPOCH)
+            info.create_system = 3  # Unix, whatever system this runs on
+            info.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED, compresslevel=9)
+    return target.getvalue()
+
+
 def pack(name: str, entries: dict[str, Entry]) -> bytes:
     """A zip of the files in one top folder; the same files always give the same bytes.
 
@@ -170,16 +182,10 @@ def pack(name: str, entries: dict[str, Entry]) -> bytes:
         UserError: the zip would be too large, or something about it would be refused by ``open_submission``.
         OSError: a file cannot be read.
     """
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as archive:
-        for inner in sorted(entries):
-            info = zipfile.ZipInfo(f"{name}/{inner}", EPOCH)
-            info.create_system = 3  # Unix, whatever system this runs on
-            info.external_attr = (stat.S_IFREG | 0o644) << 16
-            archive.writestr(info, entries[inner].read(), zipfile.ZIP_DEFLATED, compresslevel=9)
-    content = target.getvalue()
+    content = zipped(name, ((inner, entries[inner].read()) for inner in sorted(entries)))
     if len(content) >= MAX_ZIP:
-        packed = {info.filename.partition("/")[2]: info.compress_size for info in archive.infolist()}
+        infos = zipfile.ZipFile(io.BytesIO(content)).infolist()
+        packed = {info.filename.partition("/")[2]: info.compress_size for info in infos}
         raise UserError(
             f"{name}.zip would have {len(content)} bytes; a submission has less than {MAX_ZIP}. "
             f"The largest, packed: {largest(packed)}"

@@ -121,9 +121,8 @@ def _why(row) -> str:
 
 def passed(verdicts: list[Verdict], look_at_names: bool = True) -> bool:
     """No problem at all, and names given often enough."""
-    wrong, _ = _by_kind(verdicts)
-    named = sum(verdict.named for verdict in wrong)
-    enough = not look_at_names or named >= NAMED_AT_LEAST * len(wrong)
+    wrong, _, named, *_ = _counts(verdicts)
+    enough = not look_at_names or named >= NAMED_AT_LEAST * wrong
     return enough and not any(verdict.problem for verdict in verdicts)
 
 
@@ -133,28 +132,26 @@ def report(edition: Edition, verdicts: list[Verdict], look_at_names: bool = True
     for component in dict.fromkeys(verdict.component for verdict in verdicts):
         lines.append(_row(component, [verdict for verdict in verdicts if verdict.component == component]))
     lines.append(_row("all", verdicts))
-    wrong, right = _by_kind(verdicts)
-    lines.append(
-        f"mutation score {_share(sum(not v.problem for v in wrong), len(wrong))}, "
-        f"false fails {_share(sum(bool(v.problem) for v in right), len(right))}"
-        + (f", named {_share(sum(v.named for v in wrong), len(wrong))}" if look_at_names else "")
-    )
+    wrong, caught, named, right, fine = _counts(verdicts)
+    sums = f"mutation score {_share(caught, wrong)}, false fails {_share(right - fine, right)}"
+    lines.append(sums + (f", named {_share(named, wrong)}" if look_at_names else ""))
     lines += [f"{v.component}/{v.entry.name}: {v.problem}" for v in verdicts if v.problem]
     if look_at_names:
-        lines += [f"{v.component}/{v.entry.name}: not named" for v in wrong if not v.named]
+        unnamed = [v for v in verdicts if isinstance(v.entry, Mistake) and not v.named]
+        lines += [f"{v.component}/{v.entry.name}: not named" for v in unnamed]
     return "\n".join(lines)
 
 
-def _by_kind(verdicts: list[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
-    """Those of mistakes, and those of alternatives."""
+def _counts(verdicts: list[Verdict]) -> tuple[int, int, int, int, int]:
+    """Mistakes: how many, how many of them caught and named. Alternatives: how many, how many of them passed."""
     wrong, right = ([v for v in verdicts if isinstance(v.entry, Mistake) is kind] for kind in (True, False))
-    return wrong, right
+    caught, fine = (sum(not v.problem for v in kind) for kind in (wrong, right))
+    return len(wrong), caught, sum(v.named for v in wrong), len(right), fine
 
 
 def _row(name: str, verdicts: list[Verdict]) -> str:
-    wrong, right = _by_kind(verdicts)
-    caught, named = sum(not v.problem for v in wrong), sum(v.named for v in wrong)
-    return f"{name:<18}{len(wrong):>14}{caught:>8}{named:>7}{len(right):>14}{sum(not v.problem for v in right):>8}"
+    wrong, caught, named, right, fine = _counts(verdicts)
+    return f"{name:<18}{wrong:>14}{caught:>8}{named:>7}{right:>14}{fine:>8}"
 
 
 def _share(count: int, total: int) -> str:

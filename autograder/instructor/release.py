@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 import zipfile
 from pathlib import Path
@@ -13,7 +12,7 @@ from autograder.editions import Edition
 from autograder.instructor import proofs
 from autograder.instructor.handout import MANIFEST, Handout, assemble
 from llamalab.errors import UserError
-from llamalab.submission import EPOCH
+from llamalab.submission import zipped
 
 
 def run(name: str, destination: Path, force: bool) -> int:
@@ -77,12 +76,7 @@ def write(handout: Handout, folder: Path) -> None:
 
 def write_archive(handout: Handout, top: str, path: Path) -> None:
     """Write the files into a zip with one top folder; the same files always give the same bytes."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in sorted(handout.files):
-            info = zipfile.ZipInfo(f"{top}/{name}", EPOCH)
-            info.create_system = 3  # Unix, whatever system this runs on
-            info.external_attr = (stat.S_IFREG | 0o644) << 16
-            archive.writestr(info, handout.files[name], zipfile.ZIP_DEFLATED, compresslevel=9)
+    path.write_bytes(zipped(top, sorted(handout.files.items())))
 
 
 def check_destination(destination: Path, force: bool) -> None:

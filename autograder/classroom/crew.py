@@ -6,6 +6,7 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ class Watched:
         return self._session.calls(*request)
 
 
-class Crew:
+class Crew(AbstractContextManager):
     """So many workers. Their sessions start at once; leaving the context ends them, whatever they are doing.
 
     Args:
@@ -75,9 +76,6 @@ class Crew:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Crew:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

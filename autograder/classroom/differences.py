@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from autograder.classroom.records import Record
 from autograder.engine.results import Results, TestResult
@@ -22,14 +23,15 @@ def causes(old: Record, new: Record) -> list[str]:
         found.append("another submission")
     if old.grader != new.grader:
         found.append("another grader")
-    if old.seed != new.seed:
-        found.append(f"seed {new.seed} instead of {old.seed}")
-    if old.isolation != new.isolation:
-        found.append(f"isolation {new.isolation} instead of {old.isolation}")
+    now_and_before = [("seed", new.seed, old.seed), ("isolation", new.isolation, old.isolation)]
     for name, words in SETTINGS.items():
-        if (before := old.environment.get(name)) != (after := new.environment.get(name)):
-            found.append(f"{words} {after} instead of {before}")
-    return found
+        now_and_before.append((words, new.environment.get(name), old.environment.get(name)))
+    return found + instead(now_and_before)
+
+
+def instead(values: Iterable[tuple[str, Any, Any]]) -> list[str]:
+    """``seed 5 instead of 3`` for each value, given by its name, now and before, that is not the same."""
+    return [f"{name} {now} instead of {before}" for name, now, before in values if now != before]
 
 
 def changed_files(old: Record, new: Record) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,7 +52,7 @@ class GradingRun:
     regrade: bool
 
 
-class Gradebook:
+class Gradebook(AbstractContextManager):
     """An open gradebook.
 
     Args:
@@ -83,9 +83,6 @@ class Gradebook:
             book.close()
             raise UserError(f"{path} is of the edition {book.edition}, not {edition}; name another folder with --out")
         return book
-
-    def __enter__(self) -> Gradebook:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -130,8 +127,7 @@ class Gradebook:
             self._database.execute("UPDATE gradings SET latest = 0 WHERE slug = ? AND latest", (_plain(record.slug),))
             result = {name: getattr(record, name) for name in IN_RESULT}
             marks = {"earned": record.results.earned, "points": record.results.points}
-            times = {"started": record.times["started"], "seconds": record.times["seconds"]}
-            values = {"run": run.number, "latest": 1, **result, **marks, **times, "record": record.to_json()}
+            values = {"run": run.number, "latest": 1, **result, **marks, **record.times, "record": record.to_json()}
             number = self._insert("gradings", values)
             for table, row in _details(record):
                 self._insert(table, {"grading": number, **row})
@@ -190,13 +186,11 @@ class Gradebook:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise UserError(
-                f"{self.path} cannot be used ({error}); is the disk full, or another program in it?"
-            ) from error
+            says = f"{self.path} cannot be used ({error}); is the disk full, or another program in it?"
+            raise UserError(says) from error
         except sqlite3.Error as error:
-            raise UserError(
-                f"{self.path} is damaged ({error}); put back a copy of it, or name another folder with --out"
-            ) from error
+            says = f"{self.path} is damaged ({error}); put back a copy of it, or name another folder with --out"
+            raise UserError(says) from error
 
     def _insert(self, table: str, values: Mapping[str, Any]) -> int:
         columns, marks = ", ".join(values), ", ".join("?" * len(values))
@@ -219,14 +213,9 @@ def _create(path: Path, edition: str) -> None:
 def _details(record: Record) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of the other tables, each with its table."""
     for row in record.results.components:
+        marks = {"earned": row.earned, "points": row.points, "state": row.state}
         match = row.match.name if row.match else None
-        marks = {
-            "earned": row.earned,
-            "points": row.points,
-            "state": row.state,
-            "misconception": match,
-        }  # the column's first name
-        yield "components", {"component": row.name, **marks}
+        yield "components", {"component": row.name, **marks, "misconception": match}  # the column's first name
         for test in row.tests:
             outcome = {"weight": test.weight, "outcome": test.outcome, "message": test.message}
             yield "tests", {"component": row.name, "test": test.name, **outcome}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import AbstractContextManager
 from typing import TextIO
 
 from rich.console import Console, Group
@@ -45,29 +46,12 @@ def duration(seconds: float) -> str:
     return f"{minutes[0]} min {minutes[1]} s" if seconds < 3600 else f"{hours[0]} h {hours[1]} min"
 
 
-class Clock:
+class _View(AbstractContextManager):
     """How far a class is, and how long the rest will take if it is like what has been."""
 
     def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self._start = time.monotonic()
-
-    def left(self) -> str:
-        """``about 3 min 20 s left``; nothing before the first is done."""
-        if not 0 < self.done < self.total:
-            return ""
-        spent = time.monotonic() - self._start
-        return f"about {duration(spent / self.done * (self.total - self.done))} left"
-
-
-class Lines:
-    """A line for each finished submission."""
-
-    def __init__(self, total: int, out: TextIO) -> None:
-        self._clock, self._out = Clock(total), out
-
-    def __enter__(self) -> Lines:
-        return self
+        self._total, self._start = total, time.monotonic()
+        self._finished: list[Record] = []
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -76,23 +60,43 @@ class Lines:
         pass
 
     def done(self, record: Record) -> None:
-        self._clock.done += 1
-        seconds = duration(record.times["seconds"])
-        parts = [text.line(record.student, LONGEST), marks(record), state(record), seconds, self._clock.left()]
-        counted = f"[{self._clock.done}/{self._clock.total}]"
-        print("  ".join(filter(None, [counted, *parts])), file=self._out, flush=True)
+        self._finished.append(record)
 
     def refresh(self) -> None:
         pass
 
+    def _so_far(self) -> tuple[str, str]:
+        """``5/20`` and ``about 3 min 20 s left``; that is empty before the first is done."""
+        done, spent = len(self._finished), time.monotonic() - self._start
+        left = f"about {duration(spent / done * (self._total - done))} left" if 0 < done < self._total else ""
+        return f"{done}/{self._total}", left
 
-class LiveTable:
+    def _facts(self, record: Record) -> tuple[str, str, str, str]:
+        """Student, marks, state and time."""
+        name, seconds = text.line(record.student, LONGEST), duration(record.times["seconds"])
+        return name, marks(record), state(record), seconds
+
+
+class Lines(_View):
+    """A line for each finished submission."""
+
+    def __init__(self, total: int, out: TextIO) -> None:
+        super().__init__(total)
+        self._out = out
+
+    def done(self, record: Record) -> None:
+        super().done(record)
+        counted, left = self._so_far()
+        print("  ".join(filter(None, [f"[{counted}]", *self._facts(record), left])), file=self._out, flush=True)
+
+
+class LiveTable(_View):
     """A table with a row a submission, the last that fit, and a bar."""
 
     def __init__(self, total: int, console: Console) -> None:
-        self._clock, self._console = Clock(total), console
+        super().__init__(total)
+        self._console = console
         self._running: dict[str, tuple[str, float]] = {}
-        self._finished: list[Record] = []
         self._live = Live(self._picture(), console=console, auto_refresh=False, redirect_stdout=False)
 
     def __enter__(self) -> LiveTable:
@@ -108,9 +112,8 @@ class LiveTable:
         self._running[slug] = (student, time.monotonic())
 
     def done(self, record: Record) -> None:
+        super().done(record)
         self._running.pop(record.slug, None)
-        self._finished.append(record)
-        self._clock.done += 1
         self.refresh()
 
     def refresh(self) -> None:
@@ -121,23 +124,19 @@ class LiveTable:
         for title in ("student", "marks", "state", "time"):
             table.add_column(title, justify="right" if title in ("marks", "time") else "left", no_wrap=True)
         room = max(1, self._console.height - AROUND - len(self._running))
-        for record in self._finished[-room:]:
-            word = state(record)
-            seconds = duration(record.times["seconds"])
-            table.add_row(Text(text.line(record.student, LONGEST)), marks(record), Text(word, COLOURS[word]), seconds)
+        rows = [(*self._facts(record), COLOURS[state(record)]) for record in self._finished[-room:]]
+        now = time.monotonic()
         for student, since in self._running.values():
-            table.add_row(
-                Text(text.line(student, LONGEST)), "", Text("running", "cyan"), duration(time.monotonic() - since)
-            )
-        clock = self._clock
+            rows.append((text.line(student, LONGEST), "", "running", duration(now - since), "cyan"))
+        for student, points, word, seconds, colour in rows:
+            table.add_row(Text(student), points, Text(word, colour), seconds)
         foot = Table.grid(padding=(0, 1))
-        foot.add_row(ProgressBar(clock.total, clock.done, width=30), f"{clock.done}/{clock.total}", clock.left())
+        foot.add_row(ProgressBar(self._total, len(self._finished), width=30), *self._so_far())
         return Group(table, Text(), foot)
 
 
 def view(total: int) -> Lines | LiveTable:
     """The table on a terminal, lines elsewhere; a context in which submissions are ``started`` and ``done``."""
     console = Console(stderr=True)
-    return (
-        LiveTable(total, console) if console.is_terminal and not console.is_dumb_terminal else Lines(total, sys.stderr)
-    )
+    shows_tables = console.is_terminal and not console.is_dumb_terminal
+    return LiveTable(total, console) if shows_tables else Lines(total, sys.stderr)

@@ -61,14 +61,10 @@ def read(path: Path) -> Record:
 
 def notes(old: Record, new: Record) -> list[str]:
     """What was not the same this time, apart from the submission."""
-    found = [f"{cause} than when it was graded" for cause in differences.causes(old, new) if cause == "another grader"]
-    if old.isolation != new.isolation:
-        found.append(f"isolation {new.isolation} instead of {old.isolation}")
-    for name in sorted({*old.environment, *new.environment}):
-        before, after = old.environment.get(name, "none"), new.environment.get(name, "none")
-        if before != after:
-            found.append(f"{name} {after} instead of {before}")
-    return found
+    found = ["another grader than when it was graded"] if old.grader != new.grader else []
+    now, before, names = new.environment, old.environment, sorted({*old.environment, *new.environment})
+    versions = ((name, now.get(name, "none"), before.get(name, "none")) for name in names)
+    return found + differences.instead([("isolation", new.isolation, old.isolation), *versions])
 
 
 def found_in(old: Record, new: Record) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from autograder.classroom.records import Record
 from autograder.engine import marks
@@ -23,11 +23,14 @@ def table(records: Sequence[Record]) -> str:
     """The table as text. A student without marks has empty cells, not zeros."""
     rows = [row for record in records for row in record.results.components if row.points]
     components = list(dict.fromkeys(row.name for row in rows))
-    output = io.StringIO()
-    writer = csv.writer(output, quoting=csv.QUOTE_NONNUMERIC)
     header = ["student", "id", "status", "total", "out_of", *components, "misconceptions", "problem", "isolation"]
-    writer.writerow(header)
-    writer.writerows(_row(record, components) for record in records)
+    return as_text([header, *(_row(record, components) for record in records)])
+
+
+def as_text(rows: Iterable[Sequence[str | int | float]]) -> str:
+    """Rows as they stand in a file; texts have been through ``cell``."""
+    output = io.StringIO()
+    csv.writer(output, quoting=csv.QUOTE_NONNUMERIC).writerows(rows)
     return output.getvalue()
 
 

@@ -29,7 +29,7 @@ def student(record: Record, edition: Edition) -> str:
     rows = findings.components(record)
     graded = record.status == "graded"
     ignored, more_ignored = findings.names(record.ignored, findings.IGNORED)
-    return _render(
+    return render(
         "student.html",
         title=edition.title,
         name=text.line(record.student) or record.slug,
@@ -48,8 +48,9 @@ def student(record: Record, edition: Edition) -> str:
 def class_page(records: Sequence[Record], edition: Edition) -> str:
     """What the class got wrong, and everyone's marks."""
     started = sorted(str(record.times["started"])[:10] for record in records if "started" in record.times)
-    return _render(
+    return render(
         "class.html",
+        "sort.js",
         title=edition.title,
         summary=class_summary.ClassSummary(records),
         days=sorted({text.line(day, 10) for day in started[:1] + started[-1:]}),
@@ -65,29 +66,19 @@ def policy(style: str, script: str) -> str:
     return f"default-src 'none'; style-src {_hash(style)}{scripts}; base-uri 'none'; form-action 'none'"
 
 
-def _hash(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
-
-
-def _render(template: str, **facts: object) -> str:
-    style = _content("style.css")
-    script = _content("sort.js") if template == "class.html" else ""
-    return (
-        _environment()
-        .get_template(template)
-        .render(facts, style=Markup(style), script=Markup(script), policy=policy(style, script))
-    )
+def render(template: str, *extra: str, folder: Path = TEMPLATES, **facts: object) -> str:
+    """A page with the stylesheet that all have, and ``extra`` ones and scripts; what is not in ``folder`` is here."""
+    environment = _environment(folder)
+    sources = {name: environment.loader.get_source(environment, name)[0] for name in ("style.css", *extra)}
+    style, script = ("".join(text for name, text in sources.items() if name.endswith(end)) for end in (".css", ".js"))
+    facts |= {"style": Markup(style), "script": Markup(script), "policy": policy(style, script)}
+    return environment.get_template(template).render(facts)
 
 
 @functools.cache
-def _content(name: str) -> str:
-    return (TEMPLATES / name).read_text("utf-8")
-
-
-@functools.cache
-def _environment() -> Environment:
+def _environment(folder: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([folder, TEMPLATES]),
         undefined=StrictUndefined,
         autoescape=True,
         trim_blocks=True,
@@ -97,3 +88,7 @@ def _environment() -> Environment:
     environment.filters |= {"marks": marks.figure, "tone": findings.tone, "seconds": class_summary.seconds}
     environment.globals |= {"percent": marks.percent, "count": marks.count}
     return environment
+
+
+def _hash(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

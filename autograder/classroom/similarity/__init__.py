@@ -6,8 +6,6 @@ enough to keep them all. Nothing of a submission is executed.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import sys
 from collections import Counter
@@ -18,10 +16,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from autograder import editions
-from autograder.classroom.reports.csv_gradebook import cell
+from autograder.classroom.reports.csv_gradebook import as_text, cell
 from autograder.classroom.similarity import pages
 from autograder.classroom.similarity.pairs import Comparison, Pair
-from autograder.classroom.similarity.source_code import Code, Reader, Unreadable
+from autograder.classroom.similarity.source_code import Code, Reader
 from autograder.editions import Edition
 from autograder.engine import marks
 from autograder.intake import opening
@@ -85,7 +83,7 @@ def read(submissions: Path, edition: Edition, reader: Reader) -> Submitted:
         name = text.line(each.student if count[each.student] == 1 else f"{each.student} ({each.slug})") or each.slug
         try:
             code, unread = reader.read(opening.open_submission(each.path, edition).files)
-        except (opening.Refused, Unreadable) as problem:
+        except opening.Refused as problem:
             result.left_out.append((name, text.line(problem.reason, 300)))
             continue
         result.left_out.extend((name, f"{file}: {reason}") for file, reason in unread.items())
@@ -126,15 +124,13 @@ def write(edition: Edition, submitted: Submitted, comparison: Comparison, out: P
 
 def table(names: Sequence[str], comparison: Comparison) -> str:
     """Every pair that shares anything as a row; no text in it can become a formula."""
-    output = io.StringIO()
-    writer = csv.writer(output, quoting=csv.QUOTE_NONNUMERIC)
     sides = ("first", "second")
     numbers = [f"{what}_{side}" for what in ("shared_tokens", "own_tokens", "percent") for side in sides]
-    writer.writerow(["rank", *sides, *numbers])
+    rows: list[list[str | float]] = [["rank", *sides, *numbers]]
     for rank, pair in enumerate(comparison.pairs, 1):
         percents = (round(100 * shared / own, 1) for shared, own in zip(pair.tokens, pair.own, strict=True))
-        writer.writerow([rank, cell(names[pair.first]), cell(names[pair.second]), *pair.tokens, *pair.own, *percents])
-    return output.getvalue()
+        rows.append([rank, cell(names[pair.first]), cell(names[pair.second]), *pair.tokens, *pair.own, *percents])
+    return as_text(rows)
 
 
 def _summary(submitted: Submitted, pairs: Sequence[Pair]) -> str:

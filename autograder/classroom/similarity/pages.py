@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from autograder.classroom import reports
 from autograder.classroom.reports import pages
 from autograder.classroom.similarity.pairs import Comparison, FilePart, Pair
 from autograder.classroom.similarity.source_code import Code
 from autograder.editions import Edition
-from autograder.engine import marks
 from llamalab import text
 
 TEMPLATES = Path(__file__).with_name("templates")
-LAYOUT = Path(reports.__file__).with_name("templates")
 AROUND = 3  # lines shown before and after a shared one
 WIDTH = 300  # characters of a line
 LINES = 400  # of a file
 TINTS = 5
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of a line: ``region`` is 0 where it is not shared; ``begins`` where the region does."""
 
     text: str
@@ -37,8 +30,7 @@ class Piece:
     begins: bool = False
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A line, or ``skipped`` lines in its place."""
 
     number: int
@@ -57,8 +49,10 @@ def index(
     tokens = [min(pair.tokens) for pair in comparison.pairs]
     total = len(names) * (len(names) - 1) // 2
     usual = np.percentile([*tokens, *[0] * (total - len(tokens))], [50, 95], method="lower").astype(int).tolist()
-    return _render(
+    return pages.render(
         "index.html",
+        "similarity.css",
+        folder=TEMPLATES,
         title=edition.title,
         names=names,
         total=total,
@@ -82,8 +76,11 @@ def pair_page(edition: Edition, comparison: Comparison, names: Sequence[str], pa
     shown = [part.name for part in parts[0]]
     shown += [part.name for part in parts[1] if part.name not in shown]
     rows = [{part.name: part for part in each} for each in parts]
-    return _render(
+    return pages.render(
         "pair.html",
+        "similarity.css",
+        folder=TEMPLATES,
+        tints=TINTS,
         title=edition.title,
         pair=pair,
         names=[names[side] for side in sides],
@@ -106,25 +103,18 @@ def _columns(code: Code, regions: np.ndarray) -> Iterator[tuple[str, list[Line]]
 def _characters(length: int, spans: np.ndarray, regions: np.ndarray) -> np.ndarray:
     """For every character of a text the region it is in: its token's, or that of the tokens on both sides of it."""
     found = np.zeros(length, dtype=np.int64)
-    ends = [*spans[1:, 0].tolist(), length]
-    after = [*regions[1:].tolist(), 0]
-    for (start, stop), region, next_start, next_region in zip(
-        spans.tolist(), regions.tolist(), ends, after, strict=True
-    ):
-        if region:
-            found[start : next_start if next_region == region else stop] = region
+    goes_on = np.append(regions[1:], 0) == regions
+    stops = np.where(goes_on, np.append(spans[1:, 0], length), spans[:, 1])
+    for start, stop, region in zip(spans[:, 0].tolist(), stops.tolist(), regions.tolist(), strict=True):
+        found[start:stop] = region
     return found
 
 
 def _lines(source: str, regions: np.ndarray, begun: set[int]) -> Iterator[Line]:
     """The lines with something shared and those around them; in place of others how many they are."""
-    lines, starts, at = source.split("\n"), [], 0
-    for line in lines:
-        starts.append(at)
-        at += len(line) + 1
-    marked = [
-        i for i, (line, start) in enumerate(zip(lines, starts, strict=True)) if regions[start : start + len(line)].any()
-    ]
+    lines = source.split("\n")
+    starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
+    marked = [i for i, line in enumerate(lines) if regions[starts[i] : starts[i] + len(line)].any()]
     near = sorted({i for at in marked for i in range(max(0, at - AROUND), min(len(lines), at + AROUND + 1))})
     before = -1
     for i in near[:LINES]:
@@ -149,28 +139,3 @@ def _pieces(line: str, regions: np.ndarray, begun: set[int]) -> Iterator[Piece]:
         at += length
     if len(line) > WIDTH:
         yield Piece(f"… ({len(line) - WIDTH} more characters)")
-
-
-def _render(template: str, **facts: object) -> str:
-    style = _style()
-    facts |= {"style": Markup(style), "policy": pages.policy(style, "")}
-    return _environment().get_template(template).render(facts)
-
-
-@functools.cache
-def _style() -> str:
-    return (LAYOUT / "style.css").read_text("utf-8") + (TEMPLATES / "similarity.css").read_text("utf-8")
-
-
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader([TEMPLATES, LAYOUT]),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals |= {"percent": marks.percent, "count": marks.count, "tints": TINTS}
-    return environment

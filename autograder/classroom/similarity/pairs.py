@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -15,8 +15,7 @@ SMALL_CLASS = 10  # below, nothing counts as what everybody has
 STRETCHES = 20  # of what many have, listed
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """Two submissions, by index, and how many tokens of each one's own code are also in the other.
 
     Args:
@@ -35,8 +34,7 @@ class Pair:
         return min(self.tokens) * max(shared / own for shared, own in zip(self.tokens, self.own, strict=True))
 
 
-@dataclass(frozen=True)
-class FilePart:
+class FilePart(NamedTuple):
     """What a file has of a pair's shared code, on one side."""
 
     name: str
@@ -45,8 +43,7 @@ class FilePart:
     lines: int
 
 
-@dataclass(frozen=True)
-class Stretch:
+class Stretch(NamedTuple):
     """Code that does not count because too many have it, as it stands in the first one's file."""
 
     text: str
@@ -88,8 +85,8 @@ class Comparison:
 
     def files(self, pair: Pair) -> tuple[list[FilePart], list[FilePart]]:
         """The files of either side that share something."""
-        first, second = (self._shared_tokens(a, b) for a, b in self._both_ways(pair))
-        return self._parts(pair.first, first), self._parts(pair.second, second)
+        first, second = (self._parts(a, self._shared_tokens(a, b)) for a, b in self._both_ways(pair))
+        return first, second
 
     def regions(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         """For every token of either side the number of the region it shares, 0 for none.

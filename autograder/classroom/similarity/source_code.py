@@ -18,6 +18,8 @@ from itertools import islice
 
 import numpy as np
 
+from autograder.intake.opening import Refused
+
 RUN = 12  # tokens: the shortest stretch that counts; anybody's formulas are alike for less
 NO_RUN = -1
 LARGEST = 100_000  # bytes of one file
@@ -39,12 +41,8 @@ TOKEN = re.compile(
 )
 
 
-class Unreadable(Exception):
-    """A file that is not compared; ``reason`` is one sentence without a full stop."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+class Unreadable(Refused):
+    """A file that is not compared."""
 
 
 @dataclass(frozen=True, eq=False)

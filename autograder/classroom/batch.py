@@ -26,10 +26,10 @@ from autograder.editions import Edition
 from autograder.engine import graders
 from autograder.intake import opening
 from llamalab import files
+from llamalab.command import INTERRUPTED
 from llamalab.errors import UserError
 
 JSON, PAGE, FAILURES, LOCK = "json", "index.html", "failures.log", ".lock"
-INTERRUPTED = 130
 NO_SANDBOX = (
     "warning: --isolation=process: submissions can read your files and reach the network; use it only for code that "
     "you trust. Every result says so."
@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
         if not planned.todo and planned.run is None and (options.out / PAGE).is_file():
             print(f"nothing to do: {len(found)} graded and unchanged; --regrade grades them again")
             return 0
-        seed = _fresh_seed() if options.seed is None else options.seed
+        fresh = secrets.randbelow(marking.LARGEST_SEED + 1)  # nobody can guess it
+        seed = fresh if options.seed is None else options.seed
         current = planned.run or book.begin(conditions, seed, options.regrade)
         try:
             graded = batch.grade(planned, current)
@@ -158,11 +159,6 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--seconds {options.seconds:g}: a call needs some time, such as 10")
     if options.memory < 1:
         raise UserError(f"--memory {options.memory}: a call needs some memory, such as 1024 (MB)")
-
-
-def _fresh_seed() -> int:
-    """One that nobody can guess."""
-    return secrets.randbelow(marking.LARGEST_SEED + 1)
 
 
 @contextmanager

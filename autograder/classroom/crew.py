@@ -7,8 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from autograder.classroom.marking import Engine, Opened
 from autograder.classroom.records import Record
@@ -22,16 +21,14 @@ PATIENCE = 5.0  # seconds that a thread has to end once its session is closed
 LONGEST = 300  # characters of an error's text
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(NamedTuple):
     """``trace`` is for the instructor, where grading went wrong on this side."""
 
     record: Record
     trace: str = ""
 
 
-@dataclass(frozen=True)
-class ThreadEnded:
+class ThreadEnded(NamedTuple):
     """A thread has ended; with an error, the class cannot go on."""
 
     error: BaseException | None = None

@@ -11,9 +11,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from autograder import editions, trust
 from autograder.classroom import isolation
@@ -33,7 +33,6 @@ def run(submission, inputs, options):
 """
 PROBES = Path(__file__).with_name("doctor_probes.py")
 LIMITS = Limits(seconds=30.0, memory=256 << 20)
-VARIABLE = "LLAMALAB_DOCTOR"
 
 # What a submission tries, and what it would mean if it could. The names are those of doctor_probes.py.
 PROBED = {
@@ -54,13 +53,12 @@ PROBED = {
 }
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt: ``held`` if isolation withstood it."""
+class Attempt(NamedTuple):
+    """One attempt: ``held`` if isolation withstood it, and what came of it."""
 
     tried: str
     held: bool
-    remark: str = ""
+    outcome: str
 
 
 def run() -> int:
@@ -71,11 +69,11 @@ def run() -> int:
         with _course() as edition, isolation.session("bubblewrap", edition, [COMPONENT], LIMITS) as session:
             for finding in examine(edition, session):
                 findings.append(finding)
-                print(f"  {'held' if finding.held else 'BROKEN':<8}{finding.tried}{finding.remark}", flush=True)
+                said = "  held    {}" if finding.held else "  BROKEN  {}: {}"
+                print(said.format(finding.tried, finding.outcome), flush=True)
     except UserError as error:
         print(f"  does not work here: {error}")
-    broken = [finding for finding in findings if not finding.held]
-    good = bool(findings) and not broken
+    good = bool(findings) and all(finding.held for finding in findings)
     if good:
         print(f"All {len(findings)} attempts failed: `grade` can be trusted with untrusted submissions.")
     else:
@@ -118,13 +116,15 @@ def _finding(tried: str, result: Answer | Fault) -> Attempt:
     """A probe prints that it was refused, or what it could do; one that ran into a limit got nowhere either."""
     lines = result.printed.strip().splitlines()
     verdict = lines[-1] if lines else getattr(result, "message", "it said nothing")
-    held = verdict == "refused" or (isinstance(result, Fault) and result.kind == "memory")
-    return Attempt(tried, held, "" if held else f": {verdict[:200]}")
+    return Attempt(tried, verdict == "refused" or _kind(result) == "memory", verdict[:200])
 
 
 def _ended(tried: str, result: Answer | Fault, kind: str) -> Attempt:
-    held = isinstance(result, Fault) and result.kind == kind
-    return Attempt(tried, held, "" if held else f": ended with {getattr(result, 'kind', 'an answer')}")
+    return Attempt(tried, _kind(result) == kind, f"ended with {_kind(result)}")
+
+
+def _kind(result: Answer | Fault) -> str:
+    return result.kind if isinstance(result, Fault) else "an answer"
 
 
 @contextmanager

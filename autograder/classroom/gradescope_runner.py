@@ -154,15 +154,9 @@ def start(edition: Edition) -> tuple[str, Session]:
     problems = []
     for kind in KINDS:
         try:
-            session = isolation.session(kind, edition, edition.components, LIMITS)
+            return kind, _proven(isolation.session(kind, edition, edition.components, LIMITS), edition)
         except UserError as error:
             problems.append(f"{kind}: {error}")
-            continue
-        problem = _problem(session, edition)
-        if not problem:
-            return kind, session
-        session.close()
-        problems.append(f"{kind}: {problem}")
     raise UserError(f"student code cannot be isolated in this container ({'; '.join(problems)})")
 
 
@@ -200,15 +194,21 @@ def not_graded(root: Path, reason: str) -> str:
     return template.replace(REASON, json.dumps(text.line(reason, 2000))[1:-1])
 
 
-def _problem(session: Session, edition: Edition) -> str:
-    """Why a worker cannot be used, found out with a submission that holds an empty file; empty if it can."""
+def _proven(session: Session, edition: Edition) -> Session:
+    """A session whose worker has answered to a submission that holds an empty file; any other is closed.
+
+    Raises:
+        UserError: it cannot be used.
+    """
     empty = Submission(edition, {next(iter(edition.student_files), "empty.py"): b""})
     try:
         result = session.call(empty, next(iter(edition.components)), {})
-    except UserError as error:
-        return str(error)
-    works = isinstance(result, Answer) or result.kind in ANSWERED
-    return "" if works else f"{result.kind}, {result.message}"
+        if isinstance(result, Fault) and result.kind not in ANSWERED:
+            raise UserError(f"{result.kind}, {result.message}")
+    except UserError:
+        session.close()
+        raise
+    return session
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from autograder.engine.graders import Grader
 from autograder.engine.references import References
 from autograder.engine.results import ComponentResult, Results, TestResult
 from autograder.engine.session import Session
-from autograder.intake import opening
+from autograder.intake import folders, opening
 from autograder.intake.opening import Found, Refused
 from autograder.intake.submission import Submission
 from llamalab import text
@@ -187,8 +187,7 @@ def environment(made_under: Conditions) -> dict[str, str]:
 def hash_of_refused(path: Path, refusal: Refused) -> str:
     """sha256 of a refused file's bytes; of anything else, which may be too large or too odd to read, of the reason."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
+        with os.fdopen(folders.opened(path), "rb") as file:
             found = os.fstat(file.fileno())
             if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_HASHED:
                 return hashlib.file_digest(file, "sha256").hexdigest()

@@ -59,10 +59,13 @@ class OtherUserSession(Session):
             project = self._shared / "project"
             _copy(files, project)
             self._shared.chmod(0o755)
-            environment = {**variables, "HOME": str(self._home), "TMPDIR": str(self._home)}
-            worker = [sys.executable, "-E", "-P", str(project / trust.WORKER / "main.py")]
-            worker += [f"{COMPONENTS}{project / components}", *options]
-            command = [*self._become(), *_env(self._home, environment), *worker]
+            user = [f"--reuid={self._uid}", f"--regid={self._gid}", "--clear-groups", "--inh-caps=-all"]
+            folders = {"HOME": str(self._home), "TMPDIR": str(self._home)}
+            environment = [f"{name}={value}" for name, value in {**variables, **folders}.items()]
+            command = ["nice", "-n", "19", "setpriv", *user, "--no-new-privs", "--"]  # behind all that root has to do
+            command += ["env", "-i", f"--chdir={self._home}", *environment]  # these variables and no other
+            command += [sys.executable, "-E", "-P", str(project / trust.WORKER / "main.py")]
+            command += [f"{COMPONENTS}{project / components}", *options]
             super().__init__(limits, command, lambda name, path: str(project / name))
         except BaseException:
             _remove(self._shared)
@@ -78,11 +81,6 @@ class OtherUserSession(Session):
         if len(_processes_of(self._uid)) > OWN_PROCESSES:
             self._stop()
         return results
-
-    def _become(self) -> list[str]:
-        """The start of a command that runs another one as the user, behind all that root has to do."""
-        user = [f"--reuid={self._uid}", f"--regid={self._gid}", "--clear-groups"]
-        return ["nice", "-n", "19", "setpriv", *user, "--inh-caps=-all", "--no-new-privs", "--"]
 
     def _start(self) -> None:
         _remove(self._home)  # an earlier worker may have locked itself out
@@ -140,11 +138,6 @@ def _identity() -> tuple[int, int]:
     if entry.pw_uid == 0:
         raise UserError(f"the user {USER} is root by another name; make another one of that name")
     return entry.pw_uid, entry.pw_gid
-
-
-def _env(folder: Path, variables: Mapping[str, str]) -> list[str]:
-    """A command that starts another one in a folder with these variables and no other."""
-    return ["env", "-i", f"--chdir={folder}", *(f"{name}={value}" for name, value in variables.items())]
 
 
 def _copy(files: trust.Files, project: Path) -> None:

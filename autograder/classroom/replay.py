@@ -98,15 +98,15 @@ def _check(record: Record) -> None:
     Raises:
         ValueError: one cannot be.
     """
-    if type(record.seed) is not int or not 0 <= record.seed <= LARGEST_SEED:
-        raise ValueError(f"the seed {record.seed!r} is none")
-    if record.status not in STATUSES:
-        raise ValueError(f"the status {record.status!r} is none")
-    if not all(isinstance(text, str) for text in (record.student, record.slug, record.edition, record.source)):
-        raise ValueError("a name is no text")
-    outcomes = {test.outcome for row in record.results.components for test in row.tests}
-    if not outcomes <= set(OUTCOMES):
-        raise ValueError(f"there is no outcome {', '.join(map(repr, outcomes - set(OUTCOMES)))}")
-    before = Conditions.of(record)
-    if not (0 < before.seconds < float("inf") and 0 < before.memory):
-        raise ValueError("its limits are none")
+    names = (record.student, record.slug, record.edition, record.source)
+    outcomes = {test.outcome for row in record.results.components for test in row.tests} - set(OUTCOMES)
+    limits = Conditions.of(record)
+    wrong = {
+        f"the seed {record.seed!r} is none": type(record.seed) is not int or not 0 <= record.seed <= LARGEST_SEED,
+        f"the status {record.status!r} is none": record.status not in STATUSES,
+        "a name is no text": not all(isinstance(name, str) for name in names),
+        f"there is no outcome {', '.join(map(repr, outcomes))}": outcomes,
+        "its limits are none": not (0 < limits.seconds < float("inf") and 0 < limits.memory),
+    }
+    for says in filter(wrong.get, wrong):
+        raise ValueError(says)

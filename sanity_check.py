@@ -79,12 +79,11 @@ def main() -> int:
     for norm in ("rmsnorm", "layernorm"):
         try:
             problem = check(norm, LlamaConfig(**fields, norm=norm), tensors)
-        except NotImplementedError as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            problem = f"not implemented yet: {place.name} ({Path(place.filename).name}:{place.lineno})"
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
-            problem = f"{type(error).__name__} in {place.name} ({Path(place.filename).name}:{place.lineno}): {error}"
+            where = f"{place.name} ({Path(place.filename).name}:{place.lineno})"
+            todo = isinstance(error, NotImplementedError)
+            problem = f"not implemented yet: {where}" if todo else f"{type(error).__name__} in {where}: {error}"
         if problem:
             print(f"{norm}: {problem}")
             failed = True

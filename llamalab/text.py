@@ -7,6 +7,8 @@ there.
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Mapping, Sequence
 
 LINE = 120  # characters of a name or a sentence
 LINES, WIDTH, LONGEST = 60, 300, 20_000
@@ -66,3 +68,31 @@ def lines(text: str | bytes, most: int = LINES, width: int = WIDTH, longest: int
     if len(shown) > most:
         return "\n".join([*shown[:most], f"… ({len(shown) - most} more lines)"])
     return "\n".join(shown)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Mapping[str, str] | None = None) -> str:
+    """Aligned text under the columns' names, as wide as it needs to be; rich decides how wide a character is.
+
+    Args:
+        styles: rich's style of a cell by its text. A table with styles is one of words, ruled, coloured and with its
+            last column wrapped on a terminal; without, one of figures, all but the first column to the right.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    words = styles is not None
+    fancy = words and sys.stdout.isatty()
+    screen = {"color_system": "auto"} if fancy else {"color_system": None, "width": 100_000, "force_terminal": False}
+    console = Console(highlight=False, force_jupyter=False, **screen)
+    drawn = Table(box=box.SIMPLE_HEAD if fancy else None, pad_edge=False)
+    for number, name in enumerate(columns, start=1):
+        right = number > 1 and not words
+        wraps = fancy and number == len(columns)
+        drawn.add_column(Text(name), no_wrap=not wraps, overflow="fold", justify="right" if right else "left")
+    for row in rows:
+        drawn.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in row))
+    with console.capture() as output:
+        console.print(drawn)
+    return "\n".join(line.rstrip() for line in output.get().splitlines())

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.filesize import decimal
-
-from llamalab import command
+from llamalab import command, text
 from llamalab.assets.manifest import BUILT_IN, Manifest, load_manifest
-from llamalab.assets.store import Result, fetch, locate, verify
+from llamalab.assets.store import Result, fetch, human, locate, verify
 from llamalab.places import home
 
 EPILOG = """\
@@ -84,10 +82,10 @@ def _list(options: argparse.Namespace, manifest: Manifest) -> int:
     rows = []
     for asset in assets:
         hosts = ", ".join(dict.fromkeys(source.host for source in asset.sources))
-        size = decimal(asset.size) if asset.size else "unknown"
+        size = human(asset.size) if asset.size else "unknown"
         about = f"{asset.about} ({asset.licence}; from {hosts})"
         rows.append([asset.name, "here" if here[asset.name] else "-", size, about])
-    _table(["asset", "state", "size", "what it is"], rows)
+    print(text.table(["asset", "state", "size", "what it is"], rows, styles=STYLES))
     print("\ngroups:")
     for group, members in manifest.groups.items():
         print(f"  {group}: {' '.join(members)}")
@@ -131,32 +129,12 @@ def _path(options: argparse.Namespace, manifest: Manifest) -> int:
 def _report(results: list[Result]) -> None:
     rows = []
     for result in results:
-        size = decimal(result.path.stat().st_size) if result.ok else "-"
+        size = human(result.path.stat().st_size) if result.ok else "-"
         origin = f"from {result.source}" if result.source else ""
         facts = [str(result.path.relative_to(home())), origin, PROOFS[result.proof]] if result.ok else []
         detail = ", ".join(fact for fact in (*facts, result.note) if fact)
         rows.append([result.name, result.state, size, detail])
-    _table(["asset", "state", "size", "where, or why not"], rows)
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> None:
-    """A table: coloured and wrapped on a terminal, one line a row in a pipe."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    terminal = sys.stdout.isatty()
-    console = Console(highlight=False, markup=False, width=None if terminal else 1000)
-    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
-    for column in columns[:-1]:
-        table.add_column(column, no_wrap=True)
-    table.add_column(columns[-1], overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    with console.capture() as drawn:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+    print(text.table(["asset", "state", "size", "where, or why not"], rows, styles=STYLES))
 
 
 if __name__ == "__main__":

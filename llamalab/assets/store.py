@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from rich.filesize import decimal
-
 from llamalab import files
 from llamalab.assets.manifest import Asset, Manifest, Source, load_manifest
 from llamalab.assets.mirror import Mirror, copy_file
@@ -239,7 +237,7 @@ def _from_network(asset: Asset, source: Source, run: _Run, work: Path, sink: Sin
     """Try one network source; a host that proves unreachable is named once and left alone for this run."""
     if source.host in run.dead:
         raise SourceError(run.dead[source.host])
-    size = f" ({decimal(asset.size)})" if asset.size else ""
+    size = f" ({human(asset.size)})" if asset.size else ""
     _say(f"{asset.name}: fetching{size} from {source}")
     try:
         if source.kind == "url":
@@ -282,7 +280,7 @@ def _require_room(asset: Asset, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise LocalError(
-            f"no room in {folder}: {asset.name} needs {decimal(needed)} and {decimal(free)} are free; "
+            f"no room in {folder}: {asset.name} needs {human(needed)} and {human(free)} are free; "
             "free some space or set LLAMALAB_HOME to another disk."
         )
 
@@ -301,6 +299,13 @@ def _land(part: Path, target: Path, digest: str) -> str:
             note = f"replaced a different file, kept as {old.name}"
         files.replace(part, target)
     return note
+
+
+def human(size: int) -> str:
+    """1234567 -> "1.2 MB"."""
+    from rich.filesize import decimal  # commands start at once
+
+    return decimal(size)
 
 
 def _say(line: str) -> None:

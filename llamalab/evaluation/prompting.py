@@ -35,7 +35,6 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -89,7 +88,7 @@ def encode_prompts(
         UserError: a sentence must be cropped, and ``max_len`` has no room for even one token of it.
     """
     rows, cropped = [], 0
-    for example in tqdm(examples, "encoding", unit=" prompts", delay=2, leave=False, disable=not sys.stderr.isatty()):
+    for example in tqdm(examples, "encoding", unit=" prompts", delay=2, leave=False, disable=None):
         text = f"{example.sentence} {suffix}" if example.sentence else suffix
         row = tokenizer.encode(text, bos=tokenizer.add_bos, eos=False)
         if len(row) > max_len:
@@ -272,9 +271,7 @@ def score(scoring: Scoring, rows: Sequence[Sequence[int]], batch_size: int) -> t
     if not scoring.masks:
         batches = [list(equal) for batch in batches for _, equal in itertools.groupby(batch, lengths.__getitem__)]
     scores = []
-    with tqdm(
-        total=len(rows), desc="prompting", unit=" sentences", leave=False, disable=not sys.stderr.isatty()
-    ) as progress:
+    with tqdm(desc="prompting", total=len(rows), unit=" sentences", leave=False, disable=None) as progress:
         for batch in batches:
             ids, mask = left_pad([rows[i] for i in batch], scoring.tokenizer.pad_id)
             with torch.inference_mode():

@@ -54,7 +54,7 @@ def format_scores(name: str, scores: Scores, label_names: Sequence[str]) -> str:
     left_out = f"; {scores.unknown:,} without a known label left out" if scores.unknown else ""
     majority = f'always answering "{names[scores.majority_label]}"'
     points = f"{100 * (scores.accuracy - scores.majority_accuracy):+.1f} points against the majority class"
-    tables = _table(
+    tables = text.table(
         ["label", "count", "predicted", "precision", "recall", "F1"],
         [
             [label, str(row.count), str(row.predicted), *map(_figure, (row.precision, row.recall, row.f1))]
@@ -95,7 +95,7 @@ def _confusion_table(scores: Scores, names: Sequence[str]) -> str:
     ids = [str(label) for label in range(len(names))]
     for columns, rows in ((names, names), (ids, [" ".join(pair) for pair in zip(ids, names, strict=True)])):
         counts = [[row, *map(str, line)] for row, line in zip(rows, scores.confusion, strict=True)]
-        table = _table(["true \\ predicted", *columns], counts)
+        table = text.table(["true \\ predicted", *columns], counts)
         if max(map(cell_len, table.split("\n"))) <= COLUMNS:
             return table
     return f"The confusion matrix of {len(names)} labels does not fit {COLUMNS} columns; a report has it."
@@ -119,7 +119,7 @@ def format_seeds(rows: Mapping[int, Mapping[str, Scores]]) -> str:
     by_column = list(zip(*figures, strict=True))
     last = list(rows.values())[-1]
     majority = [figure for split in splits for figure in (last[split].majority_accuracy, None)]
-    table = _table(
+    table = text.table(
         ["seed", *columns],
         [
             *([str(seed), *map(_figure, run)] for seed, run in zip(rows, figures, strict=True)),
@@ -152,23 +152,6 @@ def _shown_names(label_names: Sequence[str]) -> list[str]:
     for name in names:
         name.truncate(NAME_COLUMNS, overflow="ellipsis")
     return [name.plain for name in names]
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned text, the first column to the left and the others to the right, as wide as it needs to be."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(width=100_000, color_system=None, force_terminal=False, force_jupyter=False)
-    table = Table(box=None, pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(Text(column), no_wrap=True, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    with console.capture() as drawn:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in drawn.get().splitlines())
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

@@ -107,19 +107,15 @@ def save(checkpoint: Checkpoint, path: str | Path, format: str | None = None) ->
         drop_tied_output(path, weights)
     stored_names = check_shapes(path, config, {name: tuple(weight.shape) for name, weight in weights.items()})
     ordered = {name: weights[name] for name in stored_names}
-    _format_module(path, format).save(replace(checkpoint, config=config, weights=ordered), path)
+    name = format or format_for(path)
+    if name not in FORMATS:
+        raise FormatError(f"{path}: {name!r} is not a format to write (choose from {', '.join(FORMATS)}).")
+    FORMATS[name].save(replace(checkpoint, config=config, weights=ordered), path)
 
 
 def format_for(path: str | Path) -> str:
     """Return the format that a path's suffix asks for when it is written."""
     return SUFFIXES.get(Path(path).suffix.lower(), "llamalab")
-
-
-def _format_module(path: Path, format: str | None) -> Any:
-    name = format or format_for(path)
-    if name not in FORMATS:
-        raise FormatError(f"{path}: {name!r} is not a format to write (choose from {', '.join(FORMATS)}).")
-    return FORMATS[name]
 
 
 def inspect(path: str | Path) -> dict[str, Any]:

@@ -79,7 +79,11 @@ def open_checkpoint(path: Path) -> Contents:
     if size != wanted:
         reason = "truncated; fetch it again" if size < wanted else "not a llama2.c file, or another version"
         raise FormatError(f"{path}: has {size} bytes, but its header asks for {wanted} ({reason}).")
-    tensors = {name: (shape, _type(name, version)) for name, shape in _layout(version, config) if name}
+    tensors = {
+        name: (shape, "I8" if _quantised(name, version) else "F32")
+        for name, shape in _layout(version, config)
+        if name != "rope"
+    }
     read = partial(read_weights, path, version, config, group)
     return Contents(config, tensors, read, find_beside(path, config["vocab_size"]))
 
@@ -102,50 +106,43 @@ def _read_header(path: Path, start: bytes) -> tuple[int, dict[str, Any], int]:
         numbers[5] = abs(numbers[5])
     found = dict(zip(NUMBERS, numbers, strict=True)) | {"tie_embeddings": bool(tied)}
     config = check_config(path, found)
-    if version == 2 and (group <= 0 or any(prod(s) % group for n, s in _one_of_each(config) if _quantised(n))):
+    if version == 2 and (group <= 0 or any(prod(s) % group for n, s, _ in _parts(2, config) if _quantised(n, 2))):
         raise FormatError(f"{path}: the group size {group} does not divide the weights.")
     return version, config, group
 
 
-def _one_of_each(config: dict[str, Any]) -> list[tuple[str, Shape]]:
-    """Return (name, shape) of every kind of tensor: the top ones, and those of one layer by their part."""
+def _parts(version: int, config: dict[str, Any]) -> list[tuple[str, Shape, int]]:
+    """Return (name with a place for a layer's number, shape, how many) of every kind of tensor, in the file's order."""
     vocabulary = (config["vocab_size"], config["dim"])
     rope = (2, config["max_seq_len"], config["dim"] // config["n_heads"] // 2)
     top = {"tok_embeddings.weight": vocabulary, "norm.weight": (config["dim"],), "rope": rope}
     if not config["tie_embeddings"]:
         top["output.weight"] = vocabulary
-    return [*top.items(), *layer_shapes(config).items()]
+    layer = layer_shapes(config)
+    kinds = {part: (part, shape, 1) for part, shape in top.items()}
+    kinds |= {part: (f"layers.{{}}.{part}", shape, config["n_layers"]) for part, shape in layer.items()}
+    return [kinds[part] for part in ORDER[version] if part in kinds]
 
 
-def _layout(version: int, config: dict[str, Any]) -> Iterator[tuple[str | None, Shape]]:
-    """Yield (name in llama.Llama, shape) in the order of the file, without a name for the RoPE tables."""
-    shapes = dict(_one_of_each(config))
-    for part in ORDER[version]:
-        if part in ATTENTION + FEED_FORWARD + NORMS:
-            for number in range(config["n_layers"]):
-                yield f"layers.{number}.{part}", shapes[part]
-        elif part in shapes:
-            yield (None if part == "rope" else part), shapes[part]
+def _layout(version: int, config: dict[str, Any]) -> Iterator[tuple[str, Shape]]:
+    """Yield (name in llama.Llama, or "rope" for its tables, shape) in the order of the file."""
+    for name, shape, copies in _parts(version, config):
+        for number in range(copies):
+            yield name.format(number), shape
 
 
 def _file_bytes(version: int, config: dict[str, Any], group: int) -> int:
     """Return how long the file must be; without a loop over layers, whose number may be a lie."""
     total = HEADER_BYTES if version else 28
-    for name, shape in _one_of_each(config):
-        if name in ORDER[version]:
-            copies = config["n_layers"] if name in ATTENTION + FEED_FORWARD + NORMS else 1
-            quantised = version == 2 and _quantised(name)
-            total += copies * (prod(shape) + prod(shape) // group * 4 if quantised else prod(shape) * 4)
+    for name, shape, copies in _parts(version, config):
+        numbers = prod(shape)
+        total += copies * (numbers + numbers // group * 4 if _quantised(name, version) else numbers * 4)
     return total
 
 
-def _quantised(name: str) -> bool:
-    """Return whether version 2 stores this tensor as int8: the matrices, not the norms."""
-    return "norm" not in name and name != "rope"
-
-
-def _type(name: str, version: int) -> str:
-    return "I8" if version == 2 and _quantised(name) else "F32"
+def _quantised(name: str, version: int) -> bool:
+    """Return whether a tensor is stored as int8: in version 2 the matrices, not the norms."""
+    return version == 2 and "norm" not in name and name != "rope"
 
 
 def read_weights(
@@ -156,10 +153,10 @@ def read_weights(
     with open(path, "rb") as file:
         file.seek(HEADER_BYTES if version else 28)
         for name, shape in _layout(version, config):
-            if name is None:
+            if name == "rope":
                 file.seek(prod(shape) * 4, 1)
                 continue
-            if version == 2 and _quantised(name):
+            if _quantised(name, version):
                 numbers = _array(path, file, np.dtype("<i1"), prod(shape)).reshape(-1, group)
                 scales = _array(path, file, np.dtype("<f4"), prod(shape) // group)
                 weight = torch.from_numpy(numbers).float().mul_(torch.from_numpy(scales)[:, None])
@@ -187,7 +184,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     with atomic_file(path) as file:
         file.write(struct.pack("<7i", *(numbers[name] for name in NUMBERS)))
         for name, _ in _layout(0, config):
-            table = _rope_tables(config) if name is None else checkpoint.weights[name]
+            table = _rope_tables(config) if name == "rope" else checkpoint.weights[name]
             file.write(table.detach().cpu().float().contiguous().numpy().astype("<f4").tobytes())
 
 

@@ -250,8 +250,7 @@ def _log_probs(classifier: nn.Module, pad_id: int, rows: list[list[int]], dtype:
 
 
 def _bar(what: str, total: int, done: int = 0) -> tqdm:
-    hidden = not sys.stderr.isatty()
-    return tqdm(desc=what, total=total, initial=done, unit=" sentences", leave=False, disable=hidden, delay=0.5)
+    return tqdm(desc=what, total=total, initial=done, unit=" sentences", leave=False, disable=None, delay=0.5)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from autograder import editions
@@ -98,9 +99,8 @@ class Batch:
         count = min(self.workers, len(planned.todo))
         print(summary.beginning(planned, run, count), flush=True)
         graded = []
-        with Crew(
-            lambda: marking.start(self.edition, run.conditions), count
-        ) as crew:  # torch loads in the workers while graders and inputs are made here
+        # Torch loads in the workers while graders and inputs are made here.
+        with Crew(partial(marking.start, self.edition, run.conditions), count) as crew:
             tests = graders.collect(self.edition)
             references_of = inputs.fresh(self.edition, run.seed)
             how = Engine(self.edition, tests, references_of, run.seed, run.conditions)
@@ -137,9 +137,8 @@ class Batch:
         try:
             files.write_text(path, record.to_json())
         except OSError as error:
-            raise UserError(
-                f"{path} cannot be written: {error.strerror}; make room, then run the command again"
-            ) from error
+            says = f"{path} cannot be written: {error.strerror}; make room, then run the command again"
+            raise UserError(says) from error
 
     def _file(self, record: Record) -> Path:
         return self.out / JSON / f"{record.slug}.json"

@@ -103,8 +103,9 @@ class Gradebook(AbstractContextManager):
     def unfinished(self) -> GradingRun | None:
         """The last run, if it was cut off."""
         with self._told():
-            row = self._database.execute("SELECT * FROM runs ORDER BY run DESC LIMIT 1").fetchone()
-            if row is None or row["finished"] is not None:
+            last = "SELECT * FROM runs WHERE run = (SELECT max(run) FROM runs) AND finished IS NULL"
+            row = self._database.execute(last).fetchone()
+            if row is None:
                 return None
             conditions = Conditions(row["grader"], row["isolation"], row["seconds"], row["memory"])
             return GradingRun(row["run"], conditions, row["seed"], bool(row["regrade"]))

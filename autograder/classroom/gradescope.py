@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from autograder import editions, trust
 from autograder.classroom import grader_hash, inputs
-from autograder.classroom.gradescope_runner import REFERENCES, SETTINGS
+from autograder.classroom.gradescope_runner import REFERENCES, SETTINGS, ZipSettings
 from autograder.classroom.marking import LARGEST_SEED
 from autograder.editions import Edition
 from llamalab import files
@@ -95,13 +95,8 @@ def entries(edition: Edition, seeds: Sequence[int], drawn: Path) -> Iterator[tup
     yield "requirements.txt", requirements().encode(), 0o644
     for name, path in project_files(edition).items():
         yield f"project/{name}", path.read_bytes(), 0o644
-    settings = {
-        "edition": edition.name,
-        "grader": grader_hash.of(edition),
-        "salt": secrets.token_hex(16),
-        "seeds": list(seeds),
-    }
-    yield f"private/{SETTINGS}", json.dumps(settings).encode(), 0o600
+    settings = ZipSettings(edition.name, grader_hash.of(edition), secrets.token_hex(16), tuple(seeds))
+    yield f"private/{SETTINGS}", json.dumps(vars(settings)).encode(), 0o600
     for path in sorted(drawn.rglob("*.safetensors")):
         yield f"private/{REFERENCES}/{path.relative_to(drawn).as_posix()}", path.read_bytes(), 0o600
 

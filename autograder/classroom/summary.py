@@ -27,12 +27,10 @@ def gone(students: Sequence[str]) -> str:
 
 def beginning(planned: Plan, run: GradingRun, workers: int) -> str:
     """What is going to happen."""
-    words = (
-        f"grading {marks.count(len(planned.todo), 'submission')} with {marks.count(workers, 'worker')}, seed {run.seed}"
-    )
-    if planned.run:
-        words += ", where the last run was cut off"
-    return words + (f"; {planned.unchanged} unchanged" if planned.unchanged else "")
+    submissions, crew = marks.count(len(planned.todo), "submission"), marks.count(workers, "worker")
+    goes_on = ", where the last run was cut off" if planned.run else ""
+    unchanged = f"; {planned.unchanged} unchanged" if planned.unchanged else ""
+    return f"grading {submissions} with {crew}, seed {run.seed}{goes_on}{unchanged}"
 
 
 def changes(pairs: Iterable[tuple[Record, Record]]) -> str:
@@ -43,7 +41,7 @@ def changes(pairs: Iterable[tuple[Record, Record]]) -> str:
         if outcomes or old.status != new.status or old.results.earned != new.results.earned:
             why = ", ".join(differences.causes(old, new)) or "nothing else differs: this submission is not repeatable"
             lines.append(f"{text.line(new.student)}: {differences.marks(old, new)} ({why})")
-            lines += [f"  {line}" for line in _some(outcomes)]
+            lines += _some(outcomes)
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -60,14 +58,12 @@ def of_class(records: Sequence[Record], graded: int, unchanged: int, page: Path)
     for status in ("refused", "failed"):
         those = [record for record in records if record.status == status]
         if those:
-            lines.append(f"{status}: {len(those)}")
-            lines += [
-                f"  {line}"
-                for line in _some([f"{text.line(r.student)}: {text.line(r.problem, LONGEST)}" for r in those])
-            ]
+            told = [f"{text.line(record.student)}: {text.line(record.problem, LONGEST)}" for record in those]
+            lines += [f"{status}: {len(those)}", *_some(told)]
     return "".join(f"{line}\n" for line in [*lines, f"pages: {page}"])
 
 
 def _some(lines: Sequence[str]) -> list[str]:
-    more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-    return [*lines[:SHOWN], *more]
+    """The first lines of a list, set in."""
+    more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return [*(f"  {line}" for line in lines[:SHOWN]), *more]

@@ -161,28 +161,34 @@ def read(path: Path) -> Edition:
     """
     try:
         with open(path, "rb") as file:
-            fields = tomllib.load(file)
+            return _edition(path, tomllib.load(file))
     except (OSError, ValueError) as error:
         raise UserError(f"{path.name}: {error}") from error
-    _only(path, "the edition", fields, FIELDS)
-    forbidden, options = _table(path, fields, "forbidden"), _table(path, fields, "options")
-    _only(path, "[forbidden]", forbidden, {"imports", "cost"})
+
+
+# What follows raises ValueError, with what is wrong.
+
+
+def _edition(path: Path, fields: dict[str, Any]) -> Edition:
+    _only("the edition", fields, FIELDS)
+    forbidden, options = _table(fields, "forbidden"), _table(fields, "options")
+    _only("[forbidden]", forbidden, {"imports", "cost"})
     components = fields.get("components")
     if not isinstance(components, dict) or not components:
-        raise UserError(f"{path.name}: needs at least one [components.NAME]")
+        raise ValueError("needs at least one [components.NAME]")
     cost = forbidden.get("cost", 1.0)
     if type(cost) not in (int, float) or not 0 <= cost <= 1:
-        raise UserError(f"{path.name}: [forbidden] cost is a share from 0 to 1, not {cost!r}")
+        raise ValueError(f"[forbidden] cost is a share from 0 to 1, not {cost!r}")
     return Edition(
         name=path.stem,
         title=str(fields.get("title", path.stem)),
         path=path,
         files=_files(path, fields),
-        components={name: _component(path, name, entry, options) for name, entry in components.items()},
-        forbidden_imports=_names(path, forbidden, "imports"),
+        components={name: _component(name, entry, options) for name, entry in components.items()},
+        forbidden_imports=_names(forbidden, "imports"),
         forbidden_cost=float(cost),
         checklist=str(fields.get("checklist", "")),
-        **{key: _names(path, fields, key) for key in LISTS},
+        **{key: _names(fields, key) for key in LISTS},
     )
 
 
@@ -192,41 +198,37 @@ def _files(path: Path, fields: dict[str, Any]) -> Path:
         return trust.PROJECT
     files = fields.get("files", ".")
     if not isinstance(files, str) or not (path.parent / files).is_dir():
-        raise UserError(f"{path.name}: files names a folder, seen from {path.parent}, and there is no {files!r}")
+        raise ValueError(f"files names a folder, seen from {path.parent}, and there is no {files!r}")
     return (path.parent / files).resolve()
 
 
-def _component(path: Path, name: str, fields: Any, options: Options) -> Component:
+def _component(name: str, fields: Any, options: Options) -> Component:
     where = f"[components.{name}]"
     if not isinstance(fields, dict):
-        raise UserError(f"{path.name}: {where} must be a table")
-    _only(path, where, fields, COMPONENT_FIELDS)
+        raise ValueError(f"{where} must be a table")
+    _only(where, fields, COMPONENT_FIELDS)
     points = fields.get("points")
     if type(points) not in (int, float) or not 0 <= points < float("inf"):
-        raise UserError(f"{path.name}: {where} needs points, a number from 0 up, not {points!r}")
-    return Component(
-        name=name,
-        points=float(points),
-        **{key: _names(path, fields, key) for key in COMPONENT_LISTS},
-        options={**options, **_table(path, fields, "options")},
-    )
+        raise ValueError(f"{where} needs points, a number from 0 up, not {points!r}")
+    lists = {key: _names(fields, key) for key in COMPONENT_LISTS}
+    return Component(name, float(points), **lists, options={**options, **_table(fields, "options")})
 
 
-def _table(path: Path, fields: Any, key: str) -> dict[str, Any]:
+def _table(fields: dict[str, Any], key: str) -> dict[str, Any]:
     value = fields.get(key, {})
     if not isinstance(value, dict):
-        raise UserError(f"{path.name}: {key} must be a table, not {value!r}")
+        raise ValueError(f"{key} must be a table, not {value!r}")
     return value
 
 
-def _names(path: Path, fields: dict[str, Any], key: str) -> tuple[str, ...]:
+def _names(fields: dict[str, Any], key: str) -> tuple[str, ...]:
     value = fields.get(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UserError(f"{path.name}: {key} must be a list of names, not {value!r}")
+        raise ValueError(f"{key} must be a list of names, not {value!r}")
     return tuple(value)
 
 
-def _only(path: Path, where: str, fields: Any, known: set[str]) -> None:
+def _only(where: str, fields: dict[str, Any], known: set[str]) -> None:
     for key in fields:
         if key not in known:
-            raise UserError(f"{path.name}: {where} has an unknown field {key!r}; known are {', '.join(sorted(known))}")
+            raise ValueError(f"{where} has an unknown field {key!r}; known are {', '.join(sorted(known))}")

@@ -16,11 +16,13 @@ from collections.abc import Sequence
 
 # Name: number on x86_64, number on aarch64.
 REFUSED = {
+    # What reaches into other processes.
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
     "pidfd_getfd": (438, 438),
     "kcmp": (312, 272),
+    # Mounts and namespaces: the walls themselves.
     "mount": (165, 40),
     "umount2": (166, 39),
     "pivot_root": (155, 41),
@@ -34,15 +36,18 @@ REFUSED = {
     "mount_setattr": (442, 442),
     "unshare": (272, 97),
     "setns": (308, 268),
+    # Kernel keys: memory that is a user's, not a process's, and stays when the process ends.
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
+    # Large and seldom used parts of the kernel, in which holes were found again and again.
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
+    # Memory and queues that no limit of a process counts, or that outlive it.
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "shmget": (29, 194),
@@ -50,11 +55,14 @@ REFUSED = {
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
+    # Files by their number, past what is mounted.
     "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
+    # What weakens the process's own protections, tells of the kernel, or takes others' share of the disk.
     "personality": (135, 92),
     "syslog": (103, 116),
     "ioprio_set": (251, 30),
+    # The machine's own.
     "kexec_load": (246, 104),
     "init_module": (175, 105),
     "finit_module": (313, 273),

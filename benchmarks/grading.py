@@ -41,6 +41,7 @@ from autograder import editions
 from autograder.classroom import isolation
 from autograder.editions import Edition
 from autograder.engine import graders
+from autograder.engine.session import processors
 from autograder.instructor import release
 from autograder.instructor.handout import assemble
 from autograder.intake.submission import Submission
@@ -133,7 +134,7 @@ def fresh_processes(edition: Edition, archives: Sequence[Path], folder: Path) ->
         subprocess.run(command, cwd=folder / archive.stem, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         list(pool.map(run, archives))
     return time.perf_counter() - started
 
@@ -177,7 +178,7 @@ def main() -> None:
         "fresh_per_s": round(len(few) / fresh, 3),
         "ratio": round(len(honest) / honest_seconds / (len(few) / fresh), 2),
         "ratio_with_hostile": round(options.count / seconds / (len(few) / fresh), 2),
-        "hardware": {"processor": processor(), "cores": len(os.sched_getaffinity(0))},
+        "hardware": {"processor": processor(), "cores": processors()},
     }
     print(json.dumps(figures))
 

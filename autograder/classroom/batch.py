@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import secrets
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from autograder.classroom.plan import Plan
 from autograder.classroom.records import Record
 from autograder.editions import Edition
 from autograder.engine import graders
+from autograder.engine.session import processors
 from autograder.intake import opening
 from llamalab import files
 from llamalab.command import INTERRUPTED
@@ -142,11 +142,6 @@ class Batch:
 
     def _file(self, record: Record) -> Path:
         return self.out / JSON / f"{record.slug}.json"
-
-
-def processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check(options: argparse.Namespace) -> None:

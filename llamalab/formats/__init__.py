@@ -18,14 +18,7 @@ import torch
 
 from llamalab.formats import gguf_file, huggingface, llama2c_bin, llama2c_pt, native
 from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError
-from llamalab.formats.checks import (
-    check_config,
-    check_shapes,
-    drop_tied_output,
-    read_json,
-    reading,
-    regular_file,
-)
+from llamalab.formats.checks import check_config, check_shapes, drop_tied_output, read_json, reading, regular_file
 from llamalab.vocab.tokenizer_files import has_chat_template
 
 __all__ = ["FORMATS", "Checkpoint", "FormatError", "detect", "format_for", "inspect", "load", "save"]

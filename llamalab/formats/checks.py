@@ -9,12 +9,7 @@ from typing import Any
 
 import torch
 
-from llamalab.formats.checkpoint import (
-    DEFAULTS,
-    FormatError,
-    Shape,
-    expected_shapes,
-)
+from llamalab.formats.checkpoint import DEFAULTS, FormatError, Shape, expected_shapes
 
 MAX_JSON_BYTES = 1 << 26
 MAX_SEQ_LEN = 1 << 24

@@ -25,12 +25,7 @@ from llamalab.formats.checks import (
 )
 from llamalab.formats.safetensors_files import read_specs, read_tensors
 from llamalab.formats.writing import atomic_directory
-from llamalab.vocab.tokenizer_files import (
-    copy_tokenizer,
-    find_in,
-    token_ids,
-    write_json,
-)
+from llamalab.vocab.tokenizer_files import copy_tokenizer, find_in, token_ids, write_json
 
 SPELL = spelling(0, "model.layers.")
 

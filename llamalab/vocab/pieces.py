@@ -6,20 +6,7 @@ from pathlib import Path
 
 from llamalab.formats import FormatError
 from llamalab.vocab.tokenizer_files import llama2c_tokens
-from llamalab.vocab.vocabulary import (
-    BYTE,
-    BYTE_PIECE,
-    CONTROL,
-    NORMAL,
-    PER_BYTE,
-    SPACE,
-    UNKNOWN,
-    USER_DEFINED,
-    Vocabulary,
-    chat_template,
-    read_bytes,
-    settings,
-)
+from llamalab.vocab.vocabulary import BYTE_PIECE, PER_BYTE, SPACE, Kind, Vocabulary, chat_template, read_bytes, settings
 
 # Fields of a sentencepiece model (sentencepiece_model.proto, ModelProto).
 PIECE, TRAINER, NORMALIZER = 1, 2, 3
@@ -109,11 +96,11 @@ def scored_pieces(
 ) -> PieceVocabulary:
     """A vocabulary of another file as a sentencepiece model of kind BPE; raises FormatError.
 
-    types: NORMAL, CONTROL, .... prefix: a text gets a space before it.
+    types: of Kind. prefix: a text gets a space before it.
     """
-    kept = {kind: kind for kind in (UNKNOWN, CONTROL, USER_DEFINED, BYTE)}
-    types = [kept.get(kind, NORMAL) for kind in types]
-    spelled = [piece for piece, kind in zip(pieces, types, strict=True) if kind == BYTE]
+    kept = {kind: kind for kind in (Kind.UNKNOWN, Kind.CONTROL, Kind.USER_DEFINED, Kind.BYTE)}
+    types = [kept.get(kind, Kind.NORMAL) for kind in types]
+    spelled = [piece for piece, kind in zip(pieces, types, strict=True) if kind == Kind.BYTE]
     for piece in spelled:
         if not BYTE_PIECE.fullmatch(piece):
             raise FormatError(f"{path}: the byte token {piece!r} does not look like <0x00>.")
@@ -123,8 +110,8 @@ def scored_pieces(
         raise FormatError(f"{path}: the score of a token is not a finite number.")
     if len(set(pieces)) < len(pieces):
         raise FormatError(f"{path}: {len(pieces) - len(set(pieces))} tokens of the vocabulary appear twice.")
-    known = UNKNOWN in types
-    rows = [*zip(pieces, scores, types, strict=True)] + ([] if known else [(NO_PIECE, 0.0, UNKNOWN)])
+    known = Kind.UNKNOWN in types
+    rows = [*zip(pieces, scores, types, strict=True)] + ([] if known else [(NO_PIECE, 0.0, Kind.UNKNOWN)])
     vocabulary = PieceVocabulary(path, b"".join(_model(rows, prefix)))
     if not known:  # sentencepiece wants one; no id of the file stands for it, and bytes leave it without use
         vocabulary.size, vocabulary.unk_id = len(pieces), -1
@@ -136,7 +123,7 @@ def _model(rows: Sequence[tuple[str, float, int]], prefix: bool) -> Iterator[byt
     unknown = b""
     for piece, score, kind in rows:
         text = piece.replace(" ", SPACE).encode()
-        unknown = text if kind == UNKNOWN else unknown
+        unknown = text if kind == Kind.UNKNOWN else unknown
         yield _field(PIECE, _field(1, text) + b"\x15" + struct.pack("<f", score) + _switch(3, kind))
     # model_type: BPE; byte_fallback; unk_piece
     yield _field(TRAINER, _switch(3, 2) + _switch(35, True) + _field(45, unknown))
@@ -181,5 +168,5 @@ def read_llama2c(path: Path) -> Vocabulary:
     if data[:4] != struct.pack("<i", max(len(piece.encode()) for piece in pieces)):
         raise FormatError(f"{path}: the longest token is not as long as the file says (truncated).")
     pieces[1:3] = "<s>", "</s>"  # written with newlines around them
-    types = [UNKNOWN, CONTROL, CONTROL] + 256 * [BYTE] + (len(pieces) - 259) * [NORMAL]
+    types = [Kind.UNKNOWN, Kind.CONTROL, Kind.CONTROL] + 256 * [Kind.BYTE] + (len(pieces) - 259) * [Kind.NORMAL]
     return scored_pieces(path, pieces, [score for score, _ in tokens], types, prefix=True)

@@ -18,21 +18,9 @@ from typing import Any
 from llamalab.formats import FormatError
 from llamalab.vocab.pieces import read_llama2c, read_sentencepiece, scored_pieces
 from llamalab.vocab.tokenizer_files import DIRECTORY_NAMES, find_in
-from llamalab.vocab.vocabulary import (
-    BEGIN_NAMES,
-    BYTE_PIECE,
-    CONTROL,
-    END_NAMES,
-    MAX_TOKENS,
-    NORMAL,
-    PER_BYTE,
-    SPACE,
-    USER_DEFINED,
-    Vocabulary,
-    chat_template,
-    read_bytes,
-    settings,
-)
+from llamalab.vocab.vocabulary import BYTE_PIECE, PER_BYTE, SPACE, Kind, Vocabulary, chat_template, read_bytes, settings
+
+MAX_TOKENS = 10_000_000  # the largest published vocabularies have some 260,000
 
 # How a byte-level vocabulary first cuts a text into words, by the name a GGUF file gives to it:
 # (expression or None for the GPT-2 one built into the library, digits one by one, Unicode normal form C).
@@ -126,8 +114,7 @@ class LibraryVocabulary(Vocabulary):
 
         Without BOS the token that ends a document separates it from the next, as in GPT-2: it serves as BOS.
         """
-        self.eos_id = eos_id if eos_id >= 0 else self.first_control(END_NAMES)
-        self.bos_id = bos_id if bos_id >= 0 else self.first_control(BEGIN_NAMES)
+        super().set_ids(bos_id, eos_id, pad_id)
         self.bos_id = self.bos_id if self.bos_id >= 0 else self.eos_id
         self.pad_id = pad_id if pad_id >= 0 else max(self.eos_id, 0)
 
@@ -222,13 +209,10 @@ def gguf_id(path: Path, metadata: Mapping[str, Any], name: str) -> int:
 def scored_from_gguf(path: Path, metadata: Mapping[str, Any]) -> Vocabulary:
     """A vocabulary taken over from sentencepiece: pieces, scores and types."""
     scores = gguf_numbers(path, metadata, "scores", 0.0)
-    types = gguf_numbers(path, metadata, "token_type", NORMAL)
+    types = gguf_numbers(path, metadata, "token_type", Kind.NORMAL)
     prefix = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
     vocabulary = scored_pieces(path, metadata["tokenizer.ggml.tokens"], scores, types, prefix)
-    bos_id, eos_id, pad_id = (gguf_id(path, metadata, name) for name in ("bos", "eos", "padding"))
-    vocabulary.bos_id = bos_id if bos_id >= 0 else vocabulary.first_control(BEGIN_NAMES)
-    vocabulary.eos_id = eos_id if eos_id >= 0 else vocabulary.first_control(END_NAMES)
-    vocabulary.pad_id = pad_id if pad_id >= 0 else vocabulary.pad_id
+    vocabulary.set_ids(*(gguf_id(path, metadata, name) for name in ("bos", "eos", "padding")))
     vocabulary.add_bos = bool(metadata.get("tokenizer.ggml.add_bos_token", True)) and vocabulary.bos_id >= 0
     return vocabulary
 
@@ -254,8 +238,8 @@ def byte_level_from_gguf(path: Path, metadata: Mapping[str, Any]) -> Vocabulary:
     library = tokenizers.Tokenizer(model)
     library.decoder = decoders.ByteLevel()
     set_words(library, *PRE_TOKENIZERS[pre])
-    types = gguf_numbers(path, metadata, "token_type", NORMAL)
-    for kind, add in (CONTROL, library.add_special_tokens), (USER_DEFINED, library.add_tokens):
+    types = gguf_numbers(path, metadata, "token_type", Kind.NORMAL)
+    for kind, add in (Kind.CONTROL, library.add_special_tokens), (Kind.USER_DEFINED, library.add_tokens):
         chosen = [token for token, own_kind in zip(tokens, types, strict=True) if own_kind == kind]
         add([tokenizers.AddedToken(token, normalized=False) for token in chosen])
     vocabulary = LibraryVocabulary(path, library, len(tokens))

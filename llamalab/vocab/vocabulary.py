@@ -13,10 +13,13 @@ SPACE = "\u2581"  # how sentencepiece writes a space inside a piece
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 MAX_FILE_BYTES = 128 << 20  # the largest published tokenizer.json has about 35 MB
-MAX_TOKENS = 10_000_000  # the largest published vocabularies have some 260,000
 
-# Token types of sentencepiece and GGUF. UNUSED (5) pieces are treated as ordinary ones.
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
+
+class Kind:
+    """Token types of sentencepiece and GGUF. UNUSED (5) pieces are treated as ordinary ones."""
+
+    NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
+
 
 # Names of control tokens, for files that do not say which one begins a text or name only one that ends it.
 BEGIN_NAMES = ("<s>", "<bos>", "<|begin_of_text|>", "<|endoftext|>")
@@ -69,6 +72,12 @@ class Vocabulary:
         """Collect eos_ids: eos_id, the declared ones and the control tokens whose name says so."""
         named = {self.control[name] for name in END_NAMES if name in self.control}
         self.eos_ids = {i for i in (self.eos_id, *declared) if 0 <= i < self.size} | named
+
+    def set_ids(self, bos_id: int, eos_id: int, pad_id: int) -> None:
+        """Set the ids a file declares, -1 for what it does not; then the names of the control tokens say so."""
+        self.bos_id = bos_id if bos_id >= 0 else self.first_control(BEGIN_NAMES)
+        self.eos_id = eos_id if eos_id >= 0 else self.first_control(END_NAMES)
+        self.pad_id = pad_id if pad_id >= 0 else self.pad_id
 
     def first_control(self, names: Sequence[str]) -> int:
         """Return the id of the first name that is a control token, or -1."""

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from autograder import editions
-from autograder.classroom import inputs, live, marking, plan, report, summary
+from autograder.classroom import grader_hash, inputs, live, marking, plan, report, summary
 from autograder.classroom.crew import Crew, Done
-from autograder.classroom.gradebook import FILE, Gradebook, GradingRun
+from autograder.classroom.gradebook import FILE, Conditions, Gradebook, GradingRun
 from autograder.classroom.marking import Engine, Opened
 from autograder.classroom.plan import Plan
 from autograder.classroom.records import Record
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     found = opening.find(options.submissions)
     if options.isolation == "process":
         print(NO_SANDBOX, file=sys.stderr)
-    conditions = marking.conditions(edition, options.isolation, options.seconds, options.memory)
+    conditions = Conditions(grader_hash.of(edition), options.isolation, options.seconds, options.memory)
     with _results_folder(options.out), Gradebook.of_edition(options.out / FILE, edition.name) as book:
         planned = plan.make(found, book, edition, conditions, options.seed, options.regrade)
         if planned.gone:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,7 +84,7 @@ def run() -> int:
 def examine(edition: Edition, session: Session) -> Iterator[Attempt]:
     """Have a submission try everything in a session, one attempt after the other."""
 
-    def attempt(probe: str, facts: dict[str, object], seconds: float = LIMITS.seconds) -> Answer | Fault:
+    def attempt(probe: str, facts: Mapping[str, object] = {}, seconds: float = LIMITS.seconds) -> Answer | Fault:
         text = f"PROBE, FACTS = {probe!r}, {json.dumps(facts)!r}\n" + PROBES.read_text(encoding="utf-8")
         submission = Submission(edition, {STUDENT_FILE: text.encode("utf-8")})
         return session.call(submission, COMPONENT, {}, limits=CaseLimits(seconds=seconds))
@@ -93,11 +92,11 @@ def examine(edition: Edition, session: Session) -> Iterator[Attempt]:
     with _bait() as facts:
         for probe, tried in PROBED.items():
             yield _finding(tried, attempt(probe, facts))
-    yield _ended("use more memory than it may", attempt("memory", {}), "memory")
-    yield _ended("use the memory of many processes", attempt("memory_of_many", {}), "memory")
-    yield _ended("run on after its time", attempt("time", {}, seconds=1.0), "slow")
-    attempt("leave", {})
-    yield _finding("find what a call before it left behind", attempt("find", {}))
+    yield _ended("use more memory than it may", attempt("memory"), "memory")
+    yield _ended("use the memory of many processes", attempt("memory_of_many"), "memory")
+    yield _ended("run on after its time", attempt("time", seconds=1.0), "slow")
+    attempt("leave")
+    yield _finding("find what a call before it left behind", attempt("find"))
 
 
 @contextmanager
@@ -147,12 +146,10 @@ def _bait() -> Iterator[dict[str, object]]:
             "home": str(Path(home) / "bait"),
             "references": [str(path) for path in trust.COURSES.glob(f"*/components/*/{trust.REFERENCES}")],
             "project": [str(trust.CODE), str(isolation.PROJECT)],
-            "process": os.getpid(),
         }
 
 
 def _version() -> str:
-    program = shutil.which("bwrap")
-    if program is None:
+    if (program := shutil.which("bwrap")) is None:
         return "not installed"
     return subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip() or program

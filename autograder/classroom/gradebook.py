@@ -67,7 +67,17 @@ class Gradebook(AbstractContextManager):
         self.path = Path(path)
         if not self.path.is_file():
             raise UserError(f"{self.path} does not exist; `python -m autograder grade` writes one")
-        self._open()
+        with self._told():
+            self._database = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+            self._database.row_factory = sqlite3.Row
+            try:
+                self._check()
+                self._database.execute("PRAGMA foreign_keys = ON")
+                self._database.execute("PRAGMA synchronous = FULL")
+                self.edition = self._database.execute("SELECT track FROM about").fetchone()["track"]
+            except BaseException:
+                self._database.close()
+                raise
 
     @classmethod
     def of_edition(cls, path: Path, edition: str) -> Gradebook:
@@ -143,19 +153,6 @@ class Gradebook(AbstractContextManager):
         """
         with self._told():
             return [(_record(old), _record(new)) for old, new in self._database.execute(query, (run.number,))]
-
-    def _open(self) -> None:
-        with self._told():
-            self._database = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
-            self._database.row_factory = sqlite3.Row
-            try:
-                self._check()
-                self._database.execute("PRAGMA foreign_keys = ON")
-                self._database.execute("PRAGMA synchronous = FULL")
-                self.edition = self._database.execute("SELECT track FROM about").fetchone()["track"]
-            except BaseException:
-                self._database.close()
-                raise
 
     def _check(self) -> None:
         (application,) = self._database.execute("PRAGMA application_id").fetchone()

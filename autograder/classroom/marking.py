@@ -109,16 +109,16 @@ class Engine:
 
         Nothing but the name of the mistake comes from that.
         """
-        rows = []
-        for row in results.components:
+
+        def looked_at(row: ComponentResult) -> ComponentResult:
             wrong = row.state == "FAIL" and any(test.outcome in RECOGNISABLE for test in row.tests)
             if wrong and not self.references_of(row.name).fingerprints:
                 stored = _stored(self.edition.path, row.name)
                 if stored.fingerprints:
-                    match = graders.recognise(self.tests[row.name], submission, session, stored)
-                    row = replace(row, match=match)
-            rows.append(row)
-        return replace(results, components=tuple(rows))
+                    return replace(row, match=graders.recognise(self.tests[row.name], submission, session, stored))
+            return row
+
+        return replace(results, components=tuple(map(looked_at, results.components)))
 
     def _record(self, opened: Opened, status: str, **more: Any) -> Record:
         """A record; without ``more`` that of a submission that was not graded."""
@@ -155,16 +155,6 @@ def not_run(edition: Edition, tests: Mapping[str, Sequence[Grader]]) -> Results:
         for name, planned in tests.items()
     ]
     return Results(edition.name, tuple(rows))
-
-
-def conditions(edition: Edition, isolation: str, seconds: float, memory: int) -> Conditions:
-    """What decides marks here and now, besides the submission and the inputs.
-
-    Args:
-        seconds: limit of one call.
-        memory: limit of one call, in MB.
-    """
-    return Conditions(grader_hash.of(edition), isolation, seconds, memory)
 
 
 def start(edition: Edition, made_under: Conditions) -> Session:

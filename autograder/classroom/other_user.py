@@ -45,12 +45,7 @@ class OtherUserSession(Session):
     """
 
     def __init__(
-        self,
-        limits: Limits,
-        files: trust.Files,
-        variables: Mapping[str, str],
-        components: str,
-        options: Sequence[str],
+        self, limits: Limits, files: trust.Files, variables: Mapping[str, str], components: str, options: Sequence[str]
     ) -> None:
         self._uid, self._gid = _identity()
         self._shared = Path(tempfile.mkdtemp(prefix="llamalab-worker-"))

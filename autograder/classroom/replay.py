@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autograder import editions
-from autograder.classroom import differences, inputs, marking
+from autograder.classroom import differences, grader_hash, inputs, marking
 from autograder.classroom.gradebook import Conditions
 from autograder.classroom.marking import LARGEST_SEED, Engine
 from autograder.classroom.records import STATUSES, Record
@@ -83,8 +83,7 @@ def found_in(old: Record, new: Record) -> list[str]:
 def _again(old: Record, submission: Path, kind: str, edition_name: str) -> Record:
     """The submission's record, made as ``old`` was."""
     edition = editions.load(edition_name)
-    before = Conditions.of(old)
-    now = marking.conditions(edition, kind, before.seconds, before.memory)
+    now = replace(Conditions.of(old), grader=grader_hash.of(edition), isolation=kind)
     found = Found(old.student, old.slug, submission)
     with marking.start(edition, now) as session:
         tests = graders.collect(edition)

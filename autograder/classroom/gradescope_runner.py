@@ -10,7 +10,6 @@ results/results.json
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import sys
@@ -29,9 +28,8 @@ from autograder.classroom.marking import Engine, opened
 from autograder.classroom.records import Record
 from autograder.classroom.reports import gradescope_results
 from autograder.editions import Edition
-from autograder.engine import graders, marks, references
+from autograder.engine import graders, marks
 from autograder.engine.claims import Answer, Fault, Limits
-from autograder.engine.references import References
 from autograder.engine.session import Session
 from autograder.intake.opening import Found
 from autograder.intake.submission import Submission
@@ -166,12 +164,7 @@ def grade(root: Path, settings: ZipSettings, kind: str, session: Budgeted) -> Re
     found = Found(student_name(root / "submission_metadata.json"), "submission", root / "submission")
     submission = opened(found, edition)
     number = settings.chosen(submission.sha256)
-    drawn = root / "source" / "private" / REFERENCES
-
-    @functools.cache
-    def references_of(component: str) -> References:
-        return references.read(edition, component, inputs.file_of(drawn, number, component))
-
+    references_of = inputs.read(edition, root / "source" / "private" / REFERENCES / str(number))
     tests = graders.collect(edition)
     conditions = Conditions(settings.grader, kind, LIMITS.seconds, LIMITS.memory >> 20)
     return Engine(edition, tests, references_of, settings.seeds[number], conditions).grade(submission, session)

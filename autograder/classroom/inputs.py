@@ -7,6 +7,7 @@ and peft together take more memory than all the rest of grading, which then does
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import subprocess
 import sys
@@ -29,13 +30,15 @@ def fresh(edition: Edition, seed: int) -> Callable[[str], References]:
     """
     with TemporaryDirectory(prefix="llamalab-") as folder:
         list(draw(edition, [seed], Path(folder)))
-        drawn = {name: references.read(edition, name, file_of(Path(folder), 0, name)) for name in edition.components}
-    return drawn.__getitem__
+        drawn = read(edition, Path(folder) / "0")
+        for name in edition.components:  # while the folder is there
+            drawn(name)
+        return drawn
 
 
-def file_of(folder: Path, number: int, component: str) -> Path:
-    """Where ``draw`` puts the references of a component, drawn from the seed of this number."""
-    return folder / str(number) / f"{component}.safetensors"
+def read(edition: Edition, folder: Path) -> Callable[[str], References]:
+    """The same from a folder that ``draw`` has written for a seed; each is read when it is first asked for."""
+    return functools.cache(lambda name: references.read(edition, name, _file(folder, name)))
 
 
 def draw(edition: Edition, seeds: Sequence[int], folder: Path) -> Iterator[str]:
@@ -59,13 +62,17 @@ def draw(edition: Edition, seeds: Sequence[int], folder: Path) -> Iterator[str]:
             raise UserError(f"inputs and right answers cannot be drawn: {lines[-1]}")
 
 
+def _file(folder: Path, component: str) -> Path:
+    return folder / f"{component}.safetensors"
+
+
 def _main(toml: str, folder: str) -> None:
     from autograder.instructor.build_references import draw as drawn
 
     edition = editions.read(Path(toml))
     for number, seed in enumerate(json.load(sys.stdin)):
         for name in edition.components:
-            path = file_of(Path(folder), number, name)
+            path = _file(Path(folder) / str(number), name)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(references.to_bytes([drawn(edition, name, seed)]))
         print(number, flush=True)

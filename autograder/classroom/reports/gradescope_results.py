@@ -12,6 +12,7 @@ from autograder.engine import marks
 from autograder.engine.table import described
 
 LONGEST = 16_000  # characters of one entry
+EXTRA = ("status", "submission", "grader", "isolation")  # of a record, for the staff
 LABEL = max(map(len, ("out of memory", *findings.LABELS.values()))) + 2
 
 
@@ -26,13 +27,7 @@ def results(record: Record) -> dict[str, Any]:
         "visibility": "visible",
         "stdout_visibility": "hidden",
         "tests": [_entry(number, row) for number, row in enumerate(findings.components(record), start=1)],
-        "extra_data": {
-            "track": record.edition,
-            "status": record.status,
-            "submission": record.submission,
-            "grader": record.grader,
-            "isolation": record.isolation,
-        },
+        "extra_data": {"track": record.edition, **{name: getattr(record, name) for name in EXTRA}},
     }
 
 

@@ -95,13 +95,7 @@ def _one_seed(work: Work, seed: int, outputs: dict[str, Path]) -> dict[str, Scor
         answers = evaluate(classifier, pad_id, splits[name], settings).predictions
         scores[name] = _answered(name, options, splits[name].examples, answers, work.names, output)
     if options.report:
-        folder = Path(options.report) / f"seed{seed}" if options.seeds else Path(options.report)
-        records = list(run.log.records())
-        history = {
-            "steps": [record for record in records if "step" in record],
-            "epochs": [record for record in records if "step" not in record],
-        }
-        _report(options, work.names, scores, work.device, folder, history, run.settings)
+        _report(options, work.names, scores, work.device, run)
     return scores
 
 
@@ -119,12 +113,8 @@ def _answered(
 def build_classifier(options: Namespace, path: Path, n_labels: int, seed: int, device: torch.device) -> nn.Module:
     """The student's classifier over a pretrained model, with adapters if the option is "lora", on its device."""
     course.get("utils").seed_everything(seed)
-    config = SimpleNamespace(
-        pretrained_model_path=path,
-        num_labels=n_labels,
-        hidden_dropout_prob=options.hidden_dropout_prob,
-        option=options.option,
-    )
+    config = SimpleNamespace(pretrained_model_path=path, num_labels=n_labels, option=options.option)
+    config.hidden_dropout_prob = options.hidden_dropout_prob
     classifier = course.get("classifier").LlamaEmbeddingClassifier(config)
     if options.option == "lora":
         lora = course.get("lora")
@@ -223,20 +213,15 @@ def _run_settings(options: Namespace, model: Path, seed: int) -> dict[str, Any]:
 
 
 def _report(
-    options: Namespace,
-    names: list[str],
-    scores: Mapping[str, Scores],
-    device: torch.device,
-    folder: Path | None = None,
-    history: Any = None,
-    settings: Mapping[str, Any] | None = None,
+    options: Namespace, names: list[str], scores: Mapping[str, Scores], device: torch.device, run: Run | None = None
 ) -> None:
-    report = {
-        "command": vars(options),
-        "settings": settings,
-        "label_names": names,
-        "splits": scores,
-        "hardware": results.hardware(device),
-    }
-    written = results.write_report(folder or options.report, report, history)
+    """Write a report: in the option's folder, or in one for the seed where there are several."""
+    folder, settings, history = Path(options.report), None, None
+    if run:
+        folder = folder / f"seed{run.settings['seed']}" if options.seeds else folder
+        settings, history = run.settings, {"steps": [], "epochs": []}
+        for record in run.log.records():
+            history["steps" if "step" in record else "epochs"].append(record)
+    report = {"command": vars(options), "settings": settings, "label_names": names, "splits": scores}
+    written = results.write_report(folder, report | {"hardware": results.hardware(device)}, history)
     print(f"report: {', '.join(str(path) for path in written.values())}", file=sys.stderr)

@@ -12,17 +12,8 @@ from typing import Any
 import torch
 
 from llamalab.files import write_tensors
+from llamalab.formats import checks
 from llamalab.formats.checkpoint import Checkpoint, Contents, FormatError, feed_forward_dim, spelling
-from llamalab.formats.checks import (
-    check_config,
-    check_shapes,
-    drop_tied_output,
-    plain_name,
-    read_json,
-    refuse_other_values,
-    refuse_unless,
-    show,
-)
 from llamalab.formats.safetensors_files import read_specs, read_tensors
 from llamalab.formats.writing import atomic_directory
 from llamalab.vocab.tokenizer_files import copy_tokenizer, find_in, token_ids, write_json
@@ -63,20 +54,20 @@ def open_checkpoint(path: Path) -> Contents:
     if config["tie_embeddings"]:
         ignored.add("lm_head.weight")
     shapes = {name: shape for name, (shape, _) in specs.items()}
-    stored_names = check_shapes(path, config, shapes, SPELL, ignored)
+    stored_names = checks.check_shapes(path, config, shapes, SPELL, ignored)
     tensors = {name: specs[name] for name in stored_names.values()}
     return Contents(config, tensors, partial(read_weights, path, config, files, stored_names), find_in(path))
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Return the model's config from a config.json; raises FormatError naming what we do not build."""
-    fields = read_json(path)
-    refuse_other_values(path, {"model_type": None} | fields, {"model_type": ("llama",)})
+    fields = checks.read_json(path)
+    checks.refuse_other_values(path, {"model_type": None} | fields, {"model_type": ("llama",)})
     architectures = fields.get("architectures") or ["LlamaForCausalLM"]
     if architectures != ["LlamaForCausalLM"]:
         first = architectures[0] if isinstance(architectures, list) else architectures
-        raise FormatError(f"{path}: architectures is {show(first)}, but only 'LlamaForCausalLM' is supported.")
-    refuse_other_values(path, fields, PLAIN_VALUES)
+        raise FormatError(f"{path}: architectures is {checks.show(first)}, but only 'LlamaForCausalLM' is supported.")
+    checks.refuse_other_values(path, fields, PLAIN_VALUES)
     found = {}
     for ours, field in FIELDS.items():
         if field not in fields:
@@ -85,9 +76,9 @@ def read_config(path: Path) -> dict[str, Any]:
     found["n_kv_heads"] = fields.get("num_key_value_heads")
     found["rope_theta"] = _rope_theta(path, fields)
     found["tie_embeddings"] = fields.get("tie_word_embeddings", False)
-    config = check_config(path, found)
+    config = checks.check_config(path, found)
     head_dim = config["dim"] // config["n_heads"]
-    refuse_other_values(path, fields, {"head_dim": (head_dim, None)})
+    checks.refuse_other_values(path, fields, {"head_dim": (head_dim, None)})
     return config
 
 
@@ -99,10 +90,10 @@ def _rope_theta(path: Path, fields: dict[str, Any]) -> Any:
         if rope is None:
             continue
         if not isinstance(rope, dict):
-            raise FormatError(f"{path}: {field} is {show(rope)}, which is not supported (only null or an object).")
+            raise FormatError(f"{path}: {field} is {checks.show(rope)}, but only null or an object is supported.")
         kind = rope.get("rope_type", rope.get("type", "default"))
         if kind != "default":
-            raise FormatError(f"{path}: {field} has type {show(kind)}, which is not supported (only 'default').")
+            raise FormatError(f"{path}: {field} has type {checks.show(kind)}, which is not supported (only 'default').")
         if rope.get("partial_rotary_factor") not in (None, 1.0):
             raise FormatError(f"{path}: {field} rotates only some channels, which is not supported.")
         theta = rope.get("rope_theta", theta)
@@ -123,10 +114,10 @@ def _files(path: Path) -> dict[str, Path]:
                 "transformers' save_pretrained, which writes safetensors."
             )
         raise FormatError(f"{path}: there is neither model.safetensors nor model.safetensors.index.json.")
-    weight_map = read_json(index).get("weight_map")
+    weight_map = checks.read_json(index).get("weight_map")
     if not isinstance(weight_map, dict):
         raise FormatError(f"{index}: the field 'weight_map' is missing.")
-    return {name: path / plain_name(index, "weight_map", file) for name, file in weight_map.items()}
+    return {name: path / checks.plain_name(index, "weight_map", file) for name, file in weight_map.items()}
 
 
 def read_weights(
@@ -147,7 +138,7 @@ def read_weights(
     for name, n_heads in _rotated(config):
         weights[name] = to_interleaved(weights[name], n_heads)
     if config["tie_embeddings"]:
-        drop_tied_output(path, weights)
+        checks.drop_tied_output(path, weights)
     return weights
 
 
@@ -157,7 +148,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     Raises FormatError when the format has no place for the model, or `path` holds anything else.
     """
     config = checkpoint.config
-    refuse_unless(path, "a Hugging Face Llama", config, {"norm": "rmsnorm", "causal": True})
+    checks.refuse_unless(path, "a Hugging Face Llama", config, {"norm": "rmsnorm", "causal": True})
     weights = dict(checkpoint.weights)
     for name, n_heads in _rotated(config):
         weights[name] = to_halves(weights[name], n_heads)

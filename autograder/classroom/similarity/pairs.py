@@ -155,16 +155,14 @@ class Comparison:
         return covered(self._where(self.codes[a], self._has(b)))
 
     def _parts(self, index: int, shared: np.ndarray) -> list[FilePart]:
-        code, files = self.codes[index], len(self.codes[index].sources)
-        tokens = np.bincount(code.file[shared], minlength=files)
-        own = np.bincount(code.file[self._own[index]], minlength=files)
-        _, first = np.unique(code.line[shared], return_index=True)
-        lines = np.bincount(code.file[shared][first], minlength=files)
-        return [
-            FilePart(source.name, int(tokens[i]), int(own[i]), int(lines[i]))
-            for i, source in enumerate(code.sources)
-            if tokens[i]
-        ]
+        parts = []
+        for at, source in enumerate(self.codes[index].sources):
+            inside = self.codes[index].file == at
+            tokens, own = shared[inside], self._own[index][inside]
+            if tokens.any():
+                lines = len(np.unique(source.lines[tokens]))
+                parts.append(FilePart(source.name, int(tokens.sum()), int(own.sum()), lines))
+        return parts
 
     def _numbered(self, index: int, starts: np.ndarray, region: dict[int, int]) -> np.ndarray:
         runs = self.codes[index].runs

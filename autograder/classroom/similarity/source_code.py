@@ -14,6 +14,7 @@ import tokenize
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -51,6 +52,7 @@ class SourceText:
 
     Args:
         spans: (tokens, 2): where each token begins and ends in the text.
+        lines: for every token, the number of its line.
         runs: for every token, the number of the run that begins there; ``NO_RUN`` where none does, or one that the
             handout has a part of.
     """
@@ -58,36 +60,24 @@ class SourceText:
     name: str
     text: str
     spans: np.ndarray
+    lines: np.ndarray
     runs: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Code:
-    """One submission: its files' tokens, one file after the other.
-
-    Args:
-        file: for every token, the index of its file.
-        line: for every token, the number of its line; the lines of all files are counted on.
-    """
+    """One submission: its files' tokens, one file after the other."""
 
     sources: tuple[SourceText, ...]
-    runs: np.ndarray
-    file: np.ndarray
-    line: np.ndarray
 
-    @classmethod
-    def of(cls, sources: Sequence[SourceText]) -> Code:
-        lines, before = [], 0
-        for source in sources:
-            ends = np.array([match.end() for match in re.finditer("\n", source.text)], dtype=np.int64)
-            lines.append(before + np.searchsorted(ends, source.spans[:, 0], side="right"))
-            before += len(ends) + 1
-        return cls(
-            tuple(sources),
-            np.concatenate([source.runs for source in sources]),
-            np.repeat(np.arange(len(sources)), [len(source.runs) for source in sources]),
-            np.concatenate(lines),
-        )
+    @cached_property
+    def runs(self) -> np.ndarray:
+        return np.concatenate([source.runs for source in self.sources])
+
+    @cached_property
+    def file(self) -> np.ndarray:
+        """For every token, the index of its file."""
+        return np.repeat(np.arange(len(self.sources)), [len(source.runs) for source in self.sources])
 
 
 class Reader:
@@ -121,7 +111,7 @@ class Reader:
                 left_out[name] = problem.reason
         if not sources:
             raise Unreadable("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
-        return Code.of(sources), left_out
+        return Code(tuple(sources)), left_out
 
     def _source(self, name: str, data: bytes) -> SourceText:
         text = decoded(data)
@@ -135,7 +125,9 @@ class Reader:
         for at in _starts_outside(covered(handed_out)):
             numbers[at] = self._numbers.setdefault(runs[at], len(self._numbers))
         spans = np.array([span for _, *span in found], dtype=np.int64).reshape(-1, 2)
-        return SourceText(name, text, spans, numbers)
+        ends = [match.end() for match in re.finditer("\n", text)]
+        lines = np.searchsorted(np.array(ends, dtype=np.int64), spans[:, 0], side="right")
+        return SourceText(name, text, spans, lines, numbers)
 
     def _runs(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         numbers = [self._words.setdefault(word, len(self._words)) for word in words]

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from llamalab import files
@@ -140,9 +141,10 @@ class Run:
         Raises:
             UserError: there are none, or they are another model's.
         """
-        tensors, _ = _read(self.best_path)
         try:
-            _copy(learning(model), tensors)
+            _copy(learning(model), load_file(self.best_path))
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{self.best_path} cannot be read ({error})") from error
         except (KeyError, RuntimeError) as error:
             raise UserError(f"{self.best_path} does not fit this model ({error})") from error
 
@@ -185,14 +187,6 @@ def learning(model: nn.Module) -> dict[str, torch.Tensor]:
 def _copy(wanted: Mapping[str, torch.Tensor], stored: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in wanted.items():
         tensor.copy_(stored[name])
-
-
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
 
 
 def _read_state(path: Path) -> tuple[Position, dict[str, Any]]:

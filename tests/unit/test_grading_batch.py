@@ -213,6 +213,24 @@ def test_a_submission_is_read_once(folder, monkeypatch):
 # --- what goes wrong ---------------------------------------------------------------------------------------------
 
 
+def test_a_submission_that_breaks_the_reader_costs_nobody_else(folder, monkeypatch, capsys):
+    opened = opening.open_submission
+
+    def breaks(path, edition):
+        if path.name == "bob":
+            raise ZeroDivisionError("division by zero")
+        return opened(path, edition)
+
+    hand_in("bob")
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "open_submission", breaks)
+        assert grade() == 1
+    failed = records()["bob"]
+    assert (failed.status, failed.files, len(failed.submission)) == ("failed", {}, 64)
+    assert "(ZeroDivisionError: division by zero)" in failed.problem and records()["ada"].results.earned == 12
+    assert grade() == 0 and records()["bob"].status == "graded"
+
+
 def test_a_refused_submission_is_a_record_with_every_test_not_run(folder, capsys):
     with zipfile.ZipFile("submissions/eve.zip", "w") as archive:
         archive.writestr("../rope.py", "import os")

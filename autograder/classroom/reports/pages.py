@@ -32,7 +32,7 @@ def student(record: Record, edition: Edition) -> str:
     return render(
         "student.html",
         title=edition.title,
-        name=text.line(record.student) or record.slug,
+        name=class_summary.student(record).name,
         record=record,
         notice=findings.notice(record),
         rows=rows if graded else [],

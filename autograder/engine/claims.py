@@ -120,8 +120,8 @@ def understood(ended: Mapping[str, Any], limits: Limits, own: CaseLimits, files:
     try:
         message = protocol.decode(answer.tobytes())
         if message.get("kind") == "answer":
-            names = [name for name in message if name.startswith(protocol.OUTPUT)]
-            return Answer({name[len(protocol.OUTPUT) :]: _received(message[name]) for name in names}, said)
+            outputs = protocol.named(message, protocol.OUTPUT)
+            return Answer({name: _received(value) for name, value in outputs.items()}, said)
     except (protocol.ProtocolError, plain.NotPlain, RecursionError) as error:
         return Fault("bad_answer", f"the answer is malformed: {text.plain(str(error))}", printed=said)
     return _fault(message, said, limits)

@@ -37,11 +37,7 @@ def answer(request: protocol.Message, case: Mapping[str, Any]) -> bytes:
 def _outputs(request: protocol.Message, case: Mapping[str, Any]) -> dict[str, Any]:
     adapter = components.load(Path(request["components"]), request["component"], "adapter")
     inputs = {name: _to_input(value) for name, value in case.items()}
-    sources = {
-        name[len(protocol.SOURCE) :]: value.tobytes()
-        for name, value in request.items()
-        if name.startswith(protocol.SOURCE)
-    }
+    sources = {name: code.tobytes() for name, code in protocol.named(request, protocol.SOURCE).items()}
     stuck = {file: f"{file} was still being imported after {request['timeout']:g} s" for file in request["stuck"]}
     with StudentModules(request["student"], sources, request["provided"], adapter.MODULES, stuck) as submission:
         outputs = adapter.run(submission, inputs, request["options"])

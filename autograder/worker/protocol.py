@@ -58,6 +58,11 @@ class MessageLimits:
     name: int = 200
 
 
+def named(message: Message, kind: str) -> dict[str, Any]:
+    """The values whose names begin with ``OUTPUT`` or ``SOURCE``, by what follows."""
+    return {name.removeprefix(kind): value for name, value in message.items() if name.startswith(kind)}
+
+
 def dtype_name(array: np.ndarray) -> str:
     """``"float32"`` and so on; what NumPy calls it for a type no message can carry."""
     return NAMES.get(array.dtype, str(array.dtype))

@@ -37,7 +37,8 @@ class Question:
     """What belongs to a case besides its inputs.
 
     Args:
-        quick: other inputs with which the case is run first, because that is faster; it decides only if it passes.
+        quick: other inputs with which the case is run first, because that is faster; it decides only if it passes, and
+            not where there are limits.
         limits: of time and memory, where they are part of the question.
     """
 

@@ -26,7 +26,8 @@ class Case:
     """A case with more than inputs.
 
     Args:
-        quick: other inputs with which it is run first, because that is faster; they decide only if the case passes.
+        quick: other inputs with which it is run first, because that is faster; they decide only if the case passes,
+            and not where it has a limit, which is about its own inputs.
         seconds, cpu: of wall and of processor time, where a limit is part of the question.
         memory: bytes beyond what torch itself takes, likewise.
     """

@@ -2,7 +2,7 @@
 
     settings.json       what the run was started with
     log.jsonl           one line a step and one an epoch
-    state.pt            everything the next step needs: weights that learn, the optimiser's memory, the position
+    state.safetensors   everything the next step needs: weights that learn, the optimiser's memory, the position
     best.safetensors    the weights of the epoch with the best accuracy on dev
 
 Every file but the log is replaced in one move; of the log, lines after the state are dropped when a run continues.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -65,7 +65,7 @@ class Run:
 
     @property
     def state_path(self) -> Path:
-        return self.folder / "state.pt"
+        return self.folder / "state.safetensors"
 
     @property
     def best_path(self) -> Path:
@@ -78,7 +78,7 @@ class Run:
             UserError: the folder holds a run that was not finished; its work would be lost.
         """
         if self.state_path.exists():
-            position, _ = _read_state(self.state_path)
+            position = _read_position(self.state_path)
             epochs = _read_settings(self.folder).get("epochs", 0)
             if position.epoch < epochs:
                 raise UserError(
@@ -116,10 +116,10 @@ class Run:
         if not self.state_path.exists():  # stopped before anything was saved
             self.log.cut(Position())
             return Position()
-        position, state = _read_state(self.state_path)
+        tensors, metadata = _read(self.state_path)
         try:
-            _copy(learning(model), state["model"])
-            optimizer.load_state_dict(state["optimizer"])
+            position = Position(**json.loads(metadata["position"]))
+            _restore(model, optimizer, tensors, json.loads(metadata["optimizer"]))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"{self.state_path} does not fit this model ({error}); start anew without it") from error
         self.log.cut(position)
@@ -127,9 +127,17 @@ class Run:
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
         """Write what the next step needs. What was there stays until the new file is whole."""
-        state = {"model": learning(model), "optimizer": optimizer.state_dict(), "position": asdict(position)}
-        with files.atomic(self.state_path, durable=True) as file:
-            torch.save(state, file)
+        state = optimizer.state_dict()
+        tensors = {f"model.{name}": tensor for name, tensor in learning(model).items()}
+        numbers: dict[str, dict[str, Any]] = {}
+        for index, values in state["state"].items():
+            for name, value in values.items():
+                if isinstance(value, torch.Tensor):
+                    tensors[f"optimizer.{index}.{name}"] = value
+                else:
+                    numbers.setdefault(str(index), {})[name] = value
+        metadata = {"position": json.dumps(asdict(position)), "optimizer": json.dumps(numbers)}
+        files.write_tensors(self.state_path, tensors, metadata)
 
     def save_best(self, model: nn.Module) -> None:
         """Keep the weights that learn, as they are now."""
@@ -184,17 +192,40 @@ def learning(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
+def _restore(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    tensors: dict[str, torch.Tensor],
+    numbers: dict[str, dict[str, Any]],
+) -> None:
+    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    _copy(learning(model), weights)
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in numbers.items()}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
 def _copy(wanted: Mapping[str, torch.Tensor], stored: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in wanted.items():
         tensor.copy_(stored[name])
 
 
-def _read_state(path: Path) -> tuple[Position, dict[str, Any]]:
-    """The position, and everything else that ``Run.save`` wrote; tensors are read once they are used."""
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return Position(**state.pop("position")), state
-    except Exception as error:  # torch raises many types on a damaged file
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({error})") from error
+
+
+def _read_position(path: Path) -> Position:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Position(**json.loads((file.metadata() or {})["position"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); remove it to start anew") from error
 
 

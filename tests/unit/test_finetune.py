@@ -244,8 +244,8 @@ def test_there_must_be_something_to_resume(checkpoint, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 9])
 def test_a_damaged_state_is_one_sentence(checkpoint, tmp_path, content):
     fit(checkpoint, tmp_path / "run")
-    (tmp_path / "run" / "state.pt").write_bytes(content)
-    with pytest.raises(UserError, match=r"state.pt cannot be read"):
+    (tmp_path / "run" / "state.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"state.safetensors cannot be read"):
         fit(checkpoint, tmp_path / "run", resume=True)
 
 

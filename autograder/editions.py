@@ -11,7 +11,7 @@ from typing import Any
 from autograder import trust
 from llamalab.errors import UserError
 
-LISTS = ("student_files", "student_tree", "provided_files", "command_files", "also_todo", "smoke")
+LISTS = ("student_files", "student_tree", "provided_files", "command_files", "also_todo", "assets", "smoke")
 FIELDS = {"title", "files", "components", "forbidden", "options", "checklist", "models", *LISTS}
 COMPONENT_LISTS = ("regions", "needs", "forbidden_calls")
 COMPONENT_FIELDS = {"points", "options", *COMPONENT_LISTS}
@@ -54,6 +54,7 @@ class Edition:
         forbidden_imports: modules that a submission may not import.
         forbidden_cost: share of a component's marks that a forbidden import or call costs.
         checklist: what a complete submission contains, seen from the course's folder; empty for none.
+        assets: what a handout's ``setup.sh`` fetches, by the names of the runtime's manifest; all defaults if empty.
         smoke: commands that must run in a handout whose solutions were put back.
     """
 
@@ -70,6 +71,7 @@ class Edition:
     forbidden_imports: tuple[str, ...] = ()
     forbidden_cost: float = 1.0
     checklist: str = ""
+    assets: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
 
     @property

@@ -95,6 +95,7 @@ def entries(edition: Edition, seeds: Sequence[int], drawn: Path) -> Iterator[tup
     yield "requirements.txt", requirements().encode(), 0o644
     for name, path in project_files(edition).items():
         yield f"project/{name}", path.read_bytes(), 0o644
+    yield f"project/{trust.HANDOUT.name}", b"", 0o644  # a course's files are at the top there, as in a handout
     settings = ZipSettings(edition.name, grader_hash.of(edition), secrets.token_hex(16), tuple(seeds))
     yield f"private/{SETTINGS}", json.dumps(vars(settings)).encode(), 0o600
     for path in sorted(drawn.rglob("*.safetensors")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from autograder import editions, trust
 from autograder.editions import Edition
 from autograder.instructor import regions, solved
 from autograder.instructor.regions import Region
+from llamalab.assets.manifest import load_manifest
 from llamalab.errors import UserError
 
 TEXTS = "handout"  # the folder of a course's texts for its handouts; each is a template
+ASSETS = "llamalab/assets/manifest.toml"
 PROJECT_FILES = ("setup.sh", "requirements.txt", "pyproject.toml", "setup.py", "LICENSE", ".gitignore")
 DONE_WITHOUT = (f"llamalab/{trust.FAST}/", "autograder/instructor/", "autograder/classroom/")
 MANIFEST = ".handout"  # every file and its sha256; also the sign that a release wrote a folder
@@ -81,6 +84,8 @@ def assemble(edition: Edition) -> Handout:
         text = _student_text(sources[name], name, todos)
         files[name] = solved.with_text(files[name], name, text)
     _check_imports(edition, files)
+    if edition.assets:
+        files[ASSETS] = _with_default_assets(files[ASSETS], edition)
     files |= _generated(edition, todos, files)
     files[MANIFEST] = _manifest(files)
     return Handout(edition, dict(sorted(files.items())), todos)
@@ -108,6 +113,21 @@ def _student_text(source: str, file: str, todos: Mapping[str, Todo]) -> str:
     found = regions.parse(source, file)
     bodies = [(region, _body(region) if region.name in todos else region.solution) for region in found]
     return regions.replace(source, bodies, keep_fences=False)
+
+
+def _with_default_assets(manifest: bytes, edition: Edition) -> bytes:
+    """The manifest, with what the edition needs as the group that ``setup.sh`` fetches."""
+    known = load_manifest()
+    for name in edition.assets:
+        if name not in {*known.assets, *known.groups}:
+            place = _place(edition.path, f'"{name}"', after="assets")
+            raise UserError(
+                f"{place}: there is no asset {name!r}; `python -m llamalab.assets list` shows what there is"
+            )
+    text, count = re.subn(r"(?m)^default = .*$", f"default = {json.dumps(edition.assets)}", manifest.decode("utf-8"))
+    if count != 1:
+        raise UserError(f"{ASSETS}: has {count} lines that begin with `default =`; one is to be replaced")
+    return text.encode("utf-8")
 
 
 # --- mistakes, each with its place -------------------------------------------------------------------------------

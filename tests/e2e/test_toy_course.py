@@ -71,6 +71,7 @@ def test_a_handout_has_its_students_files_at_the_top_and_no_solution(handout):
     shipped = {path.name for path in (handout / "courses/toy/components/merges").iterdir()}
     assert shipped == {"adapter.py", "references.safetensors"}
     assert (handout / "README.md").read_text().startswith("# Toy course")
+    assert 'default = ["tokenizers"]' in (handout / "llamalab/assets/manifest.toml").read_text()
 
 
 def test_a_student_is_told_what_is_to_do(handout):
@@ -133,6 +134,17 @@ def test_a_class_is_graded_in_the_sandbox_and_reported_on(edition, tmp_path):
     )
     assert "notebook" in record["eve"]["problem"]
     assert (out / "index.html").is_file()
+
+
+def test_an_autograder_for_gradescope_finds_its_files(edition, tmp_path):
+    autograder("gradescope", edition, tmp_path / "toy.zip")
+    with zipfile.ZipFile(tmp_path / "toy.zip") as archive:
+        archive.extractall(tmp_path / "source")
+    code = "from autograder import editions; e = editions.load('toy101'); print(e.files / 'words.py')"
+    project = tmp_path / "source" / "project"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == str(project / "words.py"), done.stderr
+    assert (project / "words.py").is_file() and not (project / "pairs.py").exists()
 
 
 def test_nothing_in_the_grader_or_the_runtime_names_a_course_an_edition_or_a_component():

@@ -40,7 +40,7 @@ CHANGED = {  # files of the course whose content is not what it was, and why
     "optimizer.py": "says why the update is as it is",
     "tokenizer.py": "imports by their new names; home by llamalab.places",
     "run_llama.py": "thin: the commands are llamalab.run_model's",
-    "sanity_check.py": "its table is drawn by the one that draws tables",
+    "sanity_check.py": "what is to do and what fails are told in one place",
     "setup.sh": "installs the project",
     "pyproject.toml": "the project is a package",
 }

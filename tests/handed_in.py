@@ -8,7 +8,7 @@ import io
 import lzma
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -58,6 +58,7 @@ def tar_header(name: bytes, kind: bytes = b"0", size: bytes = b"00000000000\0", 
 
 PACKINGS = {"tar": bytes, "tar.gz": gzip.compress, "tar.bz2": bz2.compress, "tar.xz": lzma.compress}
 CONTAINERS = ("folder", "zip", *PACKINGS)
+every_container = pytest.mark.parametrize("container", CONTAINERS)
 
 
 def hand_in(path: Path, content: bytes | dict[str, bytes] | Entries, container: str = "folder") -> Path:
@@ -71,6 +72,12 @@ def hand_in(path: Path, content: bytes | dict[str, bytes] | Entries, container: 
         return folder_of(path, files)
     path.write_bytes(zip_of(files) if container == "zip" else PACKINGS[container](tar_of(files)))
     return path
+
+
+@pytest.fixture
+def submit(tmp_path) -> Callable[..., Path]:
+    """Writes a submission: an archive's bytes, or files in a container."""
+    return lambda content, container="folder": hand_in(tmp_path / "ada", content, container)
 
 
 def pax_tar(records: dict[str, str], kind: bytes = b"x", name: bytes = b"llama.py", data: bytes = b"") -> bytes:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -18,22 +16,17 @@ from tests.handed_in import (
     FILES,
     LLAMA,
     ROPE,
+    every_container,
     folder_of,
     hand_in,
     pax_tar,
     reason,
+    submit,
     tar_header,
     zip_of,
 )
 
-
-@pytest.fixture
-def submit(tmp_path) -> Callable[..., Path]:
-    """Writes a submission: an archive's bytes, or files in a container."""
-    return lambda content, container="folder": hand_in(tmp_path / "ada", content, container)
-
-
-every_container = pytest.mark.parametrize("container", CONTAINERS)
+__all__ = ["submit"]
 
 
 @every_container

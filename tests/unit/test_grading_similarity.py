@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import re
 import time
@@ -10,14 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from autograder import editions
 from autograder.__main__ import main
 from autograder.classroom import similarity
 from autograder.classroom.similarity.pairs import Comparison
 from autograder.classroom.similarity.source_code import LARGEST, MOST_TOKENS, NO_RUN, RUN, Reader, Unreadable, tokens
-from autograder.instructor import bank, solved
+from tests.disguises import EDITION, disguised, honest, written
 
-EDITION = editions.load("mmia")
 LONG = "def f(x):\n    return torch.stack((x.cos() * 2, x.sin() * 3), dim=-1).flatten(-2).type_as(x)\n"
 OTHER = "def g(a):\n    while a.shape[0] > 7:\n        a = a[1:] + [a.mean() for _ in range(4)] @ a.tril(diagonal=5)\n"
 THIRD = 'def h(k):\n    with torch.no_grad():\n        k["s"] -= 0.5 if k.get("t") is None else k.pop("u") ** 9 // 8\n'
@@ -42,54 +39,6 @@ def compare(*submissions: dict[str, str], handout: list[str] = ()) -> Comparison
 def alone(number: int) -> dict[str, str]:
     """A submission that shares nothing with those of other numbers."""
     return {"a.py": f"x = [{', '.join(map(str, range(100 * number, 100 * number + 20)))}]\n"}
-
-
-def written(*components: tuple[str, str]) -> dict[str, str]:
-    """The solved files with these entries of the banks in them: (component, name of the alternative)."""
-    files = solved.sources(EDITION)
-    for component, name in components:
-        (entry,) = (entry for entry in bank.alternatives(EDITION, component) if entry.name == name)
-        files = bank.apply(entry, files)
-    return {name: "".join(line for line in text.splitlines(True) if "### " not in line) for name, text in files.items()}
-
-
-def honest(entry: int) -> dict[str, str]:
-    """What a student writes without looking at others: of every component the bank's next way to write it."""
-    bodies = []
-    for component in ("attention", "layer_norm", "layer", "rope", "classifier", "lora"):
-        texts = [
-            change.text
-            for each in bank.alternatives(EDITION, component)
-            for change in each.changes
-            if isinstance(change, bank.Body)
-        ]
-        bodies.append(f"def {component}(query, key, value, x, hidden):\n{_indented(texts[entry])}")
-    return {"llama.py": "\n".join(bodies[:3]), "rope.py": "\n".join(bodies[3:])}
-
-
-def _indented(text: str) -> str:
-    return "".join(f"    {line}\n" for line in text.strip("\n").splitlines())
-
-
-class Renamed(ast.NodeTransformer):
-    """Other names for arguments and variables, and a file's definitions in the opposite order."""
-
-    def visit_arg(self, node):
-        node.arg = f"my_{node.arg}"
-        return node
-
-    def visit_Name(self, node):
-        if node.id not in ("torch", "F", "nn", "math", "self"):
-            node.id = f"my_{node.id}"
-        return node
-
-    def visit_Module(self, node):
-        node.body = [self.visit(each) for each in reversed(node.body)]
-        return node
-
-
-def disguised(files: dict[str, str]) -> dict[str, str]:
-    return {name: ast.unparse(Renamed().visit(ast.parse(text))) for name, text in files.items()}
 
 
 # --- what a token is compared as ---------------------------------------------------------------------------------

@@ -43,6 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
             parser.epilog += more.EXAMPLES
     named = next(iter(editions.names()), "EDITION")
     parser.epilog = parser.epilog.replace("EDITION", named)
+    title, *examples = parser.epilog.splitlines(keepends=True)
+    for name, each in commands.choices.items():  # its own examples below each command's help
+        each.formatter_class = parser.formatter_class
+        each.epilog = title + "".join(line for line in examples if f"autograder {name} " in line)
     return command.run(parser, arguments)
 
 

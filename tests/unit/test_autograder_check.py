@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from autograder import editions, trust
+from autograder.__main__ import main
 from autograder.instructor import regions, solved
 
 
@@ -124,3 +125,14 @@ def test_the_same_graders_run_under_pytest():
     command = [sys.executable, "-m", "pytest", test, "-p", "no:cacheprovider"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=trust.CODE, timeout=120)
     assert done.returncode == 0 and "12 passed" in done.stdout, done.stdout
+
+
+COMMANDS = "check audit build-references release grade report replay doctor similarity gradescope".split()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_commands_help_has_an_example(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"python -m autograder {name} " in capsys.readouterr().out.partition("examples:")[2]

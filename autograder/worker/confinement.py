@@ -157,14 +157,19 @@ def memory_in_use(baseline: int, limit: int) -> int:
     If they could be more than ``limit``, what is shared is looked up, which takes milliseconds for every process; of
     those that cannot be looked at, or not in time, everything counts. Sockets count as if their buffers were full.
     """
-    others = [entry for entry in os.listdir("/proc") if entry.isdigit() and entry != "1"]
+    processes = others()
     buffers = sockets() * SOCKET_BUFFERS
-    total = sum(map(own_memory, others)) + buffers - baseline
+    total = sum(map(own_memory, processes)) + buffers - baseline
     if total > limit:
         until = time.monotonic() + LOOKING
-        shares = (share_of_memory(entry) if time.monotonic() < until else own_memory(entry) for entry in others)
+        shares = (share_of_memory(entry) if time.monotonic() < until else own_memory(entry) for entry in processes)
         total = sum(shares) + buffers - baseline
     return max(0, total)
+
+
+def others() -> list[str]:
+    """Every process of this namespace but the first, which watches them; also those that have ended unwaited for."""
+    return [entry for entry in os.listdir("/proc") if entry.isdigit() and entry != "1"]
 
 
 def own_memory(process: str = "self") -> int:

@@ -193,15 +193,13 @@ class _Watch:
         return found
 
     def _processor_time(self) -> float:
-        """Seconds of processor time of the fork and of what it waited for, where they are limited."""
+        """Seconds of processor time of the fork and of what it waited for, where they are limited.
+
+        In a sandbox, of every process of the request: work that was left to a child counts, waited for or not.
+        """
         if self._cpu == math.inf or self._status is not None:
             return 0.0
-        try:
-            with open(f"/proc/{self._pid}/stat", encoding="utf-8", errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()
-        except OSError:  # no /proc: macOS, where wall time alone is limited
-            return 0.0
-        return sum(map(int, fields[11:15])) / CPU_TICK  # utime, stime, cutime, cstime
+        return sum(map(_ticks, confinement.others() if self._confined else [str(self._pid)])) / CPU_TICK
 
     def _ask_where(self) -> None:
         """Have the fork write down which functions it is in, if it will."""
@@ -221,6 +219,16 @@ class _Watch:
         else:
             _kill(self._pid, reaped=self._status is not None)
             confinement.end_descendants()
+
+
+def _ticks(process: str) -> int:
+    """What a process has had of a processor, and the children that it waited for; 0 for one that is gone."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:  # or no /proc: macOS, where wall time alone is limited
+        return 0
+    return sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
 
 
 def _kill(pid: int, reaped: bool) -> None:

@@ -22,6 +22,19 @@ from autograder import trust
 from tests.e2e.attacks.conftest import why_not
 
 TOY = trust.CODE / "tests" / "fixtures" / "toy_course"
+IN_A_CHILD = (  # nobody waits for the child that does the work, so that its time is never the parent's
+    "    pairs = Counter()",
+    """    import os, time
+    read, write = os.pipe()
+    if not os.fork():
+        began = time.process_time()
+        while time.process_time() - began < 2:
+            pass
+        os.write(write, b"x")
+        os._exit(0)
+    os.read(read, 1)
+    pairs = Counter()""",
+)
 SLOW_LINE = ("        data = word", "        sum(i * i for i in range(20000))\n        data = word")
 
 
@@ -106,6 +119,7 @@ def test_a_class_is_graded_in_the_sandbox_and_reported_on(edition, tmp_path):
         "ada": solved,
         "bob": {**solved, "pairs.py": solved["pairs.py"].replace(*SLOW_LINE)},
         "cem": {**solved, "Lab.ipynb": json.dumps(cells), "block.py": "def broken(:\n"},
+        "dan": {**solved, "pairs.py": solved["pairs.py"].replace(*IN_A_CHILD)},
         "eve": {"Lab.ipynb": "[" * 100_000, "pairs.py": "x = 1\n"},
     }
     (tmp_path / "class").mkdir()
@@ -115,18 +129,20 @@ def test_a_class_is_graded_in_the_sandbox_and_reported_on(edition, tmp_path):
                 archive.writestr(f"homework/{name}", text)
     out = tmp_path / "results"
     autograder("grade", edition, tmp_path / "class", "--out", out, "--seed", "7")
-    assert "4 students" in autograder("report", out, "--edition", edition)
+    assert "5 students" in autograder("report", out, "--edition", edition)
     with open(out / "gradebook.csv", encoding="utf-8-sig", newline="") as file:
         rows = {row["student"].lower(): row for row in csv.DictReader(file)}
     assert {name: row["status"] for name, row in rows.items()} == {
         "ada": "graded",
         "bob": "graded",
         "cem": "graded",
+        "dan": "graded",
         "eve": "refused",
     }
     record = {name: json.loads((out / "json" / f"{name}.json").read_text()) for name in classes}
     assert record["ada"]["results"]["earned"] == 100
     assert record["bob"]["results"]["earned"] == 90
+    assert record["dan"]["results"]["earned"] == 90
     assert record["cem"]["results"]["earned"] == 50
     (speed,) = [row for row in record["bob"]["results"]["components"] if row["name"] == "speed"]
     assert (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -37,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     check.set_defaults(run=run_check)
     for package in ("instructor", "classroom"):  # a handout has neither
-        if importlib.util.find_spec(f"autograder.{package}"):
+        if Path(__file__).with_name(package).is_dir():
             more = importlib.import_module(f"autograder.{package}.commands")
             more.add_commands(commands)
             parser.epilog += more.EXAMPLES

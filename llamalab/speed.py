@@ -6,16 +6,17 @@ as they are written.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from llamalab.errors import UserError
 
 __all__ = ["fuse", "read_last_tokens"]
 
-try:
+# Looked for beside this file: an editable installation would find another folder's, whichever this one is.
+if Path(__file__).with_name("fast").is_dir():
     from llamalab.fast.fused import fuse
     from llamalab.fast.prefixes import read_last_tokens
-except ModuleNotFoundError as error:
-    if error.name != "llamalab.fast":
-        raise
+else:
 
     def fuse(llama, precision):
         """Refuse.

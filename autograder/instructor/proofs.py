@@ -28,6 +28,16 @@ from autograder.instructor import regions
 from autograder.instructor.handout import Handout, Todo
 from llamalab.errors import UserError
 
+# This project may be installed in editable mode, and then lends its modules to whoever looks for one of their names.
+IMPORTING = """
+import importlib, os, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+for name, module in list(sys.modules.items()):
+    file = getattr(module, "__file__", None)
+    if file and name.split(".")[0] in ("llamalab", "autograder") and not file.startswith(os.getcwd() + os.sep):
+        raise ImportError(f"{name} is not in the handout, and was found in {file}")
+"""
 TELLING = 20  # characters without spaces; shorter lines, such as `if mask is not None:`, belong to nobody
 SECONDS = 600
 
@@ -106,8 +116,7 @@ def imports(folder: Path, handout: Handout) -> None:
         for path in handout.files
         if path.endswith(".py") and not path.startswith("tests/") and not path.endswith(("__main__.py", "setup.py"))
     ]
-    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
-    done = _python(folder, "-c", code, *modules)
+    done = _python(folder, "-c", IMPORTING, *modules)
     if done.returncode:
         raise UserError(f"the handout does not import: {_last_line(done)}")
 

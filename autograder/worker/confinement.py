@@ -1,6 +1,6 @@
 """Worker side, Linux: the walls inside the sandbox, around one submission and around one request.
 
-The sandbox itself (``grading.isolation``) is shared by all submissions of a worker, which loads torch only once. So
+The sandbox itself (``classroom.isolation``) is shared by all submissions of a worker, which loads torch only once. So
 each submission gets namespaces of its own on top: it sees no other process, and what it leaves in ``/tmp``, in shared
 memory or running is gone when the request ends. The first process of these namespaces serves them and keeps the
 rights over them; the process that runs student code has none.
